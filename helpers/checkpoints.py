@@ -1,0 +1,186 @@
+"""Finding checkpoints and reading them without trusting them.
+
+A `.pth` file is a pickle in a zip archive, and a pickle may run any code when it is loaded. PyTorch's
+`weights_only` loader runs none: it builds tensors and plain containers and refuses every other name.
+VampNet's files mention a few more names (numpy scalars and training logs in the metadata); exactly
+those are let through, each mapped to a stand-in that only holds data.
+"""
+
+import os
+import pickle
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from helpers.errors import InputError
+from helpers.files import sha256
+
+NAMES = ("codec", "coarse", "c2f")
+ROOT = Path(__file__).resolve().parent.parent
+MODELS = ROOT / "models"
+GOLDEN = ROOT / "tests" / "golden"  # small random weights: they prove the path, not the sound
+LORA_ENDINGS = (".lora_A", ".lora_B")
+NUMERIC_KINDS = "biuf"  # the numpy kinds a scalar in the metadata may have
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One file's content: tensors by name, as stored (float16 stays float16), and the metadata."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    metadata: dict
+
+    @property
+    def kwargs(self) -> dict:
+        """The constructor arguments that describe the model's shape; empty for a LoRA overlay."""
+        return self.metadata.get("kwargs", {})
+
+    @property
+    def is_lora(self) -> bool:
+        """Whether the file is an overlay: nothing but LoRA matrices."""
+        return all(name.endswith(LORA_ENDINGS) for name in self.tensors)
+
+    def sha256(self) -> str:
+        """Of the file's bytes, as written into what is made from it."""
+        return sha256(self.path)
+
+
+def read(path: str | os.PathLike) -> Checkpoint:
+    """Read a checkpoint or a LoRA overlay, safely. Raises InputError with a line that says what is wrong.
+
+    Tensors are mapped from the file, not copied: reading 1.3 GB takes no memory until they are used.
+    """
+    path = Path(path)
+    content = _load(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds a {type(content).__name__}, not a checkpoint (a dict with 'state_dict').")
+    tensors, metadata = (content["state_dict"], content.get("metadata")) if "state_dict" in content else (content, {})
+    if not isinstance(tensors, dict) or not tensors or not all(isinstance(name, str) for name in tensors):
+        raise InputError(f"{path} is not a checkpoint: it has no named tensors.")
+    for name, tensor in tensors.items():
+        _check_tensor(path, name, tensor)
+    checkpoint = Checkpoint(path, dict(tensors), metadata if isinstance(metadata, dict) else {})
+    if not checkpoint.is_lora and not isinstance(checkpoint.metadata.get("kwargs"), dict):
+        raise InputError(f"{path} has no metadata 'kwargs', so the shape of its model is unknown: not a VampNet file.")
+    return checkpoint
+
+
+def _load(path: Path) -> object:
+    if path.is_dir():
+        raise InputError(f"{path} is a directory; name one .pth file in it.")
+    if not path.is_file():
+        raise InputError(f"{path} does not exist.")
+    is_zip = zipfile.is_zipfile(path)  # PyTorch before 1.6 wrote another format, which can't be mapped
+    if is_zip:
+        with zipfile.ZipFile(path) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise InputError(f"{path} is a compressed archive, not a checkpoint; unpack it first.")
+    try:
+        with torch.serialization.safe_globals(_STAND_INS):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except pickle.UnpicklingError as error:
+        raise InputError(_refusal(path, str(error))) from error
+    except Exception as error:  # a damaged or hostile pickle can fail in any way; none of it was run
+        raise InputError(f"{path} is damaged or not a PyTorch checkpoint ({type(error).__name__}).") from error
+
+
+def _refusal(path: Path, message: str) -> str:
+    for marker in ("Unsupported global: GLOBAL ", "Unsupported class "):
+        if marker in message:
+            name = message.split(marker, 1)[1].split()[0].rstrip(".,")
+            return f"{path} asks to load '{name}', which is not data: refused, and nothing of it was run."
+    return f"{path} is damaged or not a PyTorch checkpoint."
+
+
+def _check_tensor(path: Path, name: str, tensor: object) -> None:
+    if not isinstance(tensor, Tensor):
+        raise InputError(f"{path}: '{name}' is a {type(tensor).__name__}, not a tensor.")
+    if tensor.layout != torch.strided or tensor.device.type != "cpu" or not tensor.is_floating_point():
+        kind = f"{tensor.dtype} {tensor.layout}".replace("torch.", "")
+        raise InputError(f"{path}: '{name}' is {kind}; weights are dense floating-point tensors.")
+
+
+# The stand-ins. Each takes the arguments that the pickle has for the real thing and keeps only data.
+
+
+def _plain_dict(factory: object = None) -> dict:
+    """For `defaultdict`: torch's loader fills only exact dicts, and nobody asks a log for a missing key."""
+    return {}
+
+
+def _nothing() -> None:
+    """For a defaultdict's factory: named in the file, never called."""
+
+
+class _NumberType:
+    """For `numpy.dtype`: remembers the type's code, and the byte order that its state carries."""
+
+    def __init__(self, code: str, *flags: object):
+        self.code = str(code)
+        self.order = "="
+
+    def __setstate__(self, state: tuple) -> None:
+        self.order = str(state[1])
+
+
+def _number(kind: _NumberType, data: bytes | str) -> bool | int | float:
+    """For a numpy scalar: the Python number it holds."""
+    kind = np.dtype(kind.code).newbyteorder(kind.order)
+    if kind.kind not in NUMERIC_KINDS:
+        raise ValueError(f"a numpy scalar of type {kind} in the metadata")
+    data = data.encode("latin1") if isinstance(data, str) else data
+    return np.frombuffer(data, kind, count=1)[0].item()
+
+
+def _latin1(text: str, encoding: str = "latin1") -> bytes:
+    """For `_codecs.encode`: how pickle protocol 2 spells bytes."""
+    return text.encode("latin1")
+
+
+_STAND_INS: list[tuple[Callable, str]] = [
+    (_plain_dict, "collections.defaultdict"),
+    (_nothing, "audiotools.ml.decorators.default_list"),
+    (_nothing, "builtins.list"),
+    (_nothing, "builtins.dict"),
+    (_nothing, "__builtin__.list"),
+    (_nothing, "__builtin__.dict"),
+    (_number, "numpy.core.multiarray.scalar"),
+    (_number, "numpy._core.multiarray.scalar"),
+    (_NumberType, "numpy.dtype"),
+    (_latin1, "_codecs.encode"),
+]
+
+
+def find(directory: str | os.PathLike) -> dict[str, Path]:
+    """The paths of codec.pth, coarse.pth and c2f.pth in a directory, or up to two levels below it.
+
+    The lower levels are where an extracted archive puts them. All three must lie side by side.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise InputError(f"{directory} is not a directory; name the one that holds {_listed(NAMES)}.")
+    for pattern in ("codec.pth", "*/codec.pth", "*/*/codec.pth"):
+        for codec in sorted(directory.glob(pattern)):
+            paths = {name: codec.with_name(f"{name}.pth") for name in NAMES}
+            if all(path.is_file() for path in paths.values()):
+                return paths
+    missing = [name for name in NAMES if not (directory / f"{name}.pth").is_file()]
+    raise InputError(f"{directory} lacks {_listed(missing)}.")
+
+
+def course_checkpoints() -> Path:
+    """The directory of the checkpoints that come with the course."""
+    return MODELS if (MODELS / "codec.pth").is_file() else GOLDEN
+
+
+def _listed(names: tuple[str, ...] | list[str]) -> str:
+    files = [f"{name}.pth" for name in names]
+    return " and ".join([", ".join(files[:-1]), files[-1]] if len(files) > 1 else files)

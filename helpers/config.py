@@ -1,0 +1,32 @@
+"""Reading a model's shape out of a checkpoint's metadata, which is data from a stranger."""
+
+from collections.abc import Mapping
+
+from helpers.errors import InputError
+
+LARGEST = 1 << 20  # no real width, rate or count comes near this; a hostile one might
+
+
+def integer(kwargs: Mapping, name: str, default: int | None = None, minimum: int = 1) -> int:
+    """The whole number `kwargs[name]`; `default` where it is absent or None. InputError if it makes no sense."""
+    value = kwargs.get(name)
+    if value is None:
+        value = default
+    if value is None:
+        raise InputError(f"the metadata lacks '{name}'; without it the model's shape is unknown.")
+    return _checked(name, value, minimum)
+
+
+def integers(kwargs: Mapping, name: str) -> tuple[int, ...]:
+    """The non-empty list of whole numbers `kwargs[name]`."""
+    values = kwargs.get(name)
+    if not isinstance(values, list | tuple) or not 0 < len(values) <= 64:
+        raise InputError(f"the metadata's '{name}' should be a list of whole numbers, not {values!r:.80}.")
+    return tuple(_checked(name, value, 1) for value in values)
+
+
+def _checked(name: str, value: object, minimum: int) -> int:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or not minimum <= value <= LARGEST:
+        raise InputError(f"the metadata's '{name}' should be a whole number of at least {minimum}, not {value!r:.80}.")
+    return value

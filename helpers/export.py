@@ -1,0 +1,277 @@
+"""Models into ONNX graphs, and four graphs into a bundle that stands alone.
+
+The exporter is PyTorch's dynamo exporter. What is added here: dynamic batch and time under readable
+names, weights under the names that the modules give them, nodes named after the module they come from,
+provenance in the file's metadata, and opset 17 for runtimes that know nothing newer.
+"""
+
+import contextlib
+import importlib.metadata
+import json
+import logging
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+import torch
+from torch import Tensor, nn
+
+from helpers import files
+from helpers.codec import Codec
+from helpers.errors import InputError
+from helpers.runtime import GRAPHS, MANIFEST
+from helpers.transfer import Models
+from helpers.vampnet import pipeline_spec
+
+DEFAULT_OPSET = 23  # the first with Attention and RMSNormalization
+LOWEST_OPSET, HIGHEST_OPSET = 17, 23
+EXPORTER_LOWEST_OPSET = 18  # what the dynamo exporter itself can write
+PROTOBUF_LIMIT = 2_000_000_000  # bytes of weights beyond which one file can't hold them
+REDUCTIONS_CHANGED_IN_18 = ("ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceProd", "ReduceSumSquare")
+TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
+
+
+class CodecEncoder(nn.Module):
+    """The half of the codec that turns audio (B, 1, N) into codes (B, C, T): encoder and quantizer."""
+
+    def __init__(self, codec: Codec):
+        super().__init__()
+        self.encoder, self.quantizer = codec.encoder, codec.quantizer
+
+    def forward(self, audio: Tensor) -> Tensor:
+        return self.quantizer.encode(self.encoder(audio))
+
+
+class CodecDecoder(nn.Module):
+    """The half of the codec that turns codes (B, C, T) into audio (B, 1, M): codebooks and decoder."""
+
+    def __init__(self, codec: Codec):
+        super().__init__()
+        self.quantizer, self.decoder = codec.quantizer, codec.decoder
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return self.decoder(self.quantizer.decode(codes))
+
+
+@dataclass(frozen=True)
+class GraphToExport:
+    """A module, an example input (batch 2: an example of batch 1 would fix the batch), and the names."""
+
+    module: nn.Module
+    example: Tensor
+    input_name: str
+    output_name: str
+    time_axis: str  # what the input's last axis counts
+
+
+def graphs_to_export(models: Models) -> dict[str, GraphToExport]:
+    """The four graphs of a bundle, by the name of their file."""
+    codec = models.codec.config
+    audio = torch.zeros(2, 1, 12 * codec.hop)
+    graphs = {
+        "codec_encoder": GraphToExport(CodecEncoder(models.codec), audio, "audio", "codes", "samples"),
+        "codec_decoder": GraphToExport(CodecDecoder(models.codec), _codes(codec.n_codebooks), "codes", "audio", "frames"),
+    }
+    for name, model in (("coarse", models.coarse), ("c2f", models.c2f)):
+        graphs[name] = GraphToExport(model, _codes(model.config.n_codebooks), "codes", "logits", "frames")
+    return graphs
+
+
+def _codes(n_codebooks: int) -> Tensor:
+    return torch.zeros(2, n_codebooks, 12, dtype=torch.long)
+
+
+def to_onnx(graph: GraphToExport, opset: int = DEFAULT_OPSET) -> ir.Model:
+    """Export one module. Batch and time stay dynamic; the weights are shared with the module, not copied."""
+    if not LOWEST_OPSET <= opset <= HIGHEST_OPSET:
+        raise InputError(f"opset {opset} is not supported; choose one from {LOWEST_OPSET} to {HIGHEST_OPSET}.")
+    with _quiet():
+        program = torch.onnx.export(
+            graph.module.eval(),
+            (graph.example,),
+            dynamo=True,
+            opset_version=max(opset, EXPORTER_LOWEST_OPSET),
+            input_names=[graph.input_name],
+            output_names=[graph.output_name],
+            dynamic_shapes=({0: "batch", 2: graph.time_axis},),
+            optimize=False,
+            verbose=False,
+        )
+        transpose_weights(program.model)
+        program.optimize()
+    model = program.model
+    if opset < EXPORTER_LOWEST_OPSET:
+        lower_to_opset_17(model)
+    name_nodes(model)
+    name_dimensions(model, graph)
+    return model
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's notes about packages that are not installed, and about itself, from the reader."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg|torch")
+            warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch|onnxscript")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def transpose_weights(model: ir.Model) -> None:
+    """Store each linear layer's weight the way MatMul reads it, under the name it has in the module.
+
+    PyTorch keeps (out, in) and transposes at every call. The exporter's own folding would give the
+    transposed copy a number for a name.
+    """
+    graph = model.graph
+    for node in list(graph):
+        if node.op_type != "Transpose" or node.attributes["perm"].as_ints() != (1, 0):
+            continue
+        weight = node.inputs[0]
+        if weight.name not in graph.initializers or len(weight.uses()) != 1:
+            continue
+        turned = weight.const_value.numpy().T  # a view: a 1.3 GB model is not held twice
+        name, output = weight.name, node.outputs[0]
+        stored = ir.Value(name=name, shape=ir.Shape(turned.shape), type=weight.type, const_value=ir.Tensor(turned, name=name))
+        output.replace_all_uses_with(stored)
+        graph.remove(node, safe=True)
+        del graph.initializers[name]
+        graph.register_initializer(stored)
+
+
+def lower_to_opset_17(model: ir.Model) -> None:
+    """Rewrite the two kinds of operator whose form changed in opset 18."""
+    for node in model.graph:
+        if node.op_type == "Split":
+            node.attributes.pop("num_outputs", None)  # without it: as many equal parts as there are outputs
+        elif node.op_type in REDUCTIONS_CHANGED_IN_18 and len(node.inputs) > 1:
+            axes = node.inputs[1].const_value.numpy().tolist()
+            node.attributes["axes"] = ir.AttrInt64s("axes", axes)
+            node.attributes.pop("noop_with_empty_axes", None)
+            node.resize_inputs(1)
+    model.graph.opset_imports[""] = 17
+
+
+def name_nodes(model: ir.Model) -> None:
+    """Name each node after its module, as in `layers.0.self_attn/MatMul_12`; drop the exporter's own notes.
+
+    Those notes hold stack traces: the paths of somebody's machine have no place in a file that travels.
+    """
+    for index, node in enumerate(model.graph):
+        scopes = node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]").strip("[]").replace("'", "").split(", ")
+        node.name = f"{scopes[-2] if len(scopes) > 1 else ''}/{node.op_type}_{index}".lstrip("/")
+        node.metadata_props.clear()
+    for value in [*model.graph.inputs, *model.graph.outputs, *model.graph.initializers.values()]:
+        value.metadata_props.clear()
+    model.graph.metadata_props.clear()
+    model.metadata_props.clear()
+
+
+def name_dimensions(model: ir.Model, graph: GraphToExport) -> None:
+    """Name the output's dynamic axes: the first is the batch, the one without a fixed size after it is time."""
+    (output,) = model.graph.outputs
+    time = "samples" if graph.output_name == "audio" else "frames"
+    output.shape = ir.Shape(["batch", *(size if isinstance(size, int) else time for size in list(output.shape)[1:])])
+
+
+def save_graph(model: ir.Model, path: Path, metadata: dict[str, str], external_data: bool) -> None:
+    """Write an ONNX file; its weights beside it as `NAME.onnx.data` when asked to or when too big for one file."""
+    model.metadata_props.update(metadata)
+    n_bytes = sum(value.const_value.nbytes for value in model.graph.initializers.values())
+    model.producer_name, model.producer_version = "audio-models-everywhere", ""
+    if external_data or n_bytes > PROTOBUF_LIMIT:
+        ir.save(model, path, external_data=f"{path.name}.data")
+    else:
+        ir.save(model, path)
+    onnx.checker.check_model(str(path))
+
+
+def export_bundle(
+    models: Models, out: str | os.PathLike, opset: int = DEFAULT_OPSET, external_data: bool = False,
+    on_graph: Callable[[str], object] = lambda name: None,
+) -> Path:
+    """Write the four graphs and `bundle.json` into the directory `out`, whole or not at all.
+
+    `on_graph` is called with each graph's name before it is exported. Raises InputError.
+    """
+    out = Path(out)
+    spec = pipeline_spec(models.codec, models.coarse, models.c2f)
+    sources = {f"{name}.pth": checkpoint.sha256() for name, checkpoint in models.sources.items()}
+    loras = {name: [overlay.sha256() for overlay in overlays] for name, overlays in models.loras.items()}
+    versions = {tool: importlib.metadata.version(tool) for tool in TOOLS}
+    with bundle_directory(out) as directory:
+        for name, graph in graphs_to_export(models).items():
+            on_graph(name)
+            metadata = {"graph": name, "precision": "fp32", "source_sha256": json.dumps(_sources_of(name, sources)),
+                        "tools": json.dumps(versions)}  # fmt: skip
+            if loras.get(name):
+                metadata["lora_sha256"] = json.dumps(loras[name])
+            save_graph(to_onnx(graph, opset), directory / f"{name}.onnx", metadata, external_data)
+        manifest = {
+            "format": 1,
+            "model": "vampnet",
+            **asdict(spec),
+            "mask_token": spec.mask_token,
+            "coarse_chunk": spec.coarse_chunk,
+            "c2f_chunk": spec.c2f_chunk,
+            "opset": opset,
+            "precision": dict.fromkeys(GRAPHS, "fp32"),
+            "sha256": {path.name: files.sha256(path) for path in sorted(directory.iterdir())},
+            "source_sha256": sources,
+            "lora_sha256": loras,
+            "tools": versions,
+        }
+        files.write_json(directory / MANIFEST, manifest)
+    return out
+
+
+def _sources_of(graph: str, sources: dict[str, str]) -> dict[str, str]:
+    names = ("codec.pth",) if graph.startswith("codec") else (f"{graph}.pth", "codec.pth")
+    return {name: sources[name] for name in names}
+
+
+@contextlib.contextmanager
+def bundle_directory(out: Path) -> Iterator[Path]:
+    """Yield a temporary directory beside `out`; move what it holds to `out` when the block ends without an error.
+
+    Files of an earlier bundle in `out` are replaced, anything else in it stays. After an error, Ctrl-C
+    included, `out` is as it was.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; name a directory for the bundle.")
+    is_new = not out.exists()
+    temporary = None
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        temporary.chmod(0o755)
+        yield temporary
+        if is_new:
+            os.replace(temporary, out)
+        else:
+            _replace_files(temporary, out)
+    except OSError as error:
+        raise InputError(f"cannot write the bundle {out}: {error.strerror or error}.") from error
+    finally:
+        if temporary is not None and temporary.exists():
+            shutil.rmtree(temporary)
+
+
+def _replace_files(new: Path, out: Path) -> None:
+    """Move a bundle over another. The manifest goes first and comes last: without it there is no bundle."""
+    (out / MANIFEST).unlink(missing_ok=True)
+    for name in GRAPHS:
+        (out / f"{name}.onnx.data").unlink(missing_ok=True)
+    for path in sorted(new.iterdir(), key=lambda path: path.name == MANIFEST):
+        os.replace(path, out / path.name)

@@ -1,0 +1,341 @@
+"""The pipeline over a bundle of ONNX graphs: encode, fill in coarse then fine tokens, decode. No PyTorch.
+
+Arrays are numpy; codes and masks are int64 (B, C, T), mask 1 = generate, 0 = keep. The graphs, the
+decoding loop and `encode(..., condition=False)` need only numpy and onnxruntime.
+"""
+
+import json
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from helpers import audio as sound
+from helpers import masks
+from helpers.decoding import Seed, Settings, Step, decode_masked, seeds_of
+from helpers.errors import InputError
+
+MANIFEST = "bundle.json"
+GRAPHS = ("codec_encoder", "codec_decoder", "coarse", "c2f")
+TARGET_LUFS = -24.0  # the loudness VampNet's models were trained at
+COARSE_SECONDS, C2F_SECONDS = 10, 3  # the chunks the public models work in
+PIECE_SECONDS = 10  # how much audio the codec is given at once
+Graph = Callable[[np.ndarray], np.ndarray]
+OnStep = Callable[[Step], object]
+NOT_IMPLEMENTED = {
+    "cfg_guidance": "classifier-free guidance needs a prediction without the prompt, which these graphs don't make",
+    "feedback_steps": "with the same mask each time it repeats the same vamp; feed the output back in instead",
+    "time_stretch_factor": "it is not part of this runtime; stretch the codes with numpy.repeat before masking",
+}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What the loop must know of the models: it is stored in `bundle.json` under the same names.
+
+    Rates in hertz, `hop` in samples, chunks and contexts in frames. A frame's tokens depend on
+    `encoder_context` frames of audio on either side, its samples on `decoder_context` frames of tokens;
+    the encoder refuses less than `shortest_input` hops.
+    """
+
+    sample_rate: int
+    hop: int
+    n_codebooks: int
+    codebook_size: int
+    n_coarse_codebooks: int
+    n_conditioning_codebooks: int
+    encoder_context: int
+    decoder_context: int
+    shortest_input: int
+
+    @property
+    def mask_token(self) -> int:
+        """The token that stands for "to be generated": one past the last code."""
+        return self.codebook_size
+
+    @property
+    def coarse_chunk(self) -> int:
+        """Frames that `coarse` works on at once."""
+        return sound.seconds_to_frames(COARSE_SECONDS, self.sample_rate, self.hop)
+
+    @property
+    def c2f_chunk(self) -> int:
+        """Frames that `c2f` works on at once."""
+        return sound.seconds_to_frames(C2F_SECONDS, self.sample_rate, self.hop)
+
+
+class Pipeline:
+    """A VampNet: four functions from array to array, and what to do with them.
+
+    `graphs` maps each name in GRAPHS to its function; `Pipeline.open` takes them from a bundle.
+    """
+
+    def __init__(self, spec: Spec, graphs: Mapping[str, Graph]):
+        self.spec = spec
+        self.graphs = graphs
+        self.sample_rate, self.hop = spec.sample_rate, spec.hop
+        self.n_codebooks, self.codebook_size, self.mask_token = spec.n_codebooks, spec.codebook_size, spec.mask_token
+        self.n_coarse_codebooks = spec.n_coarse_codebooks
+        self.n_conditioning_codebooks = spec.n_conditioning_codebooks
+
+    @classmethod
+    def open(cls, bundle: str | os.PathLike, providers: Sequence[str] | None = None) -> "Pipeline":
+        """Open a bundle. Sessions start when first used, so encoding alone does not load the transformers.
+
+        providers: ONNX Runtime's execution providers, the preferred first; None = CPU. One that is not
+        there is left out with a warning. Raises InputError for what is not a complete bundle.
+        """
+        spec, paths = read_manifest(bundle)
+        return cls(spec, {name: OnnxGraph(path, providers) for name, path in paths.items()})
+
+    # --- audio to codes and back
+
+    def encode(self, audio: np.ndarray, sample_rate: int, condition: bool = True) -> np.ndarray:
+        """Audio (N,), (channels, N) or (B, channels, N) float -> codes int64 (B, C, T).
+
+        condition: resample, mix to mono, bring to -24 LUFS, as the models were trained. Without it the
+        audio is only mixed and padded, and must be at the bundle's own rate.
+        """
+        if condition:
+            audio = sound.condition(audio, sample_rate, self.sample_rate, self.hop, TARGET_LUFS)
+        elif sample_rate != self.sample_rate:
+            raise InputError(f"the audio is at {sample_rate} Hz, the models at {self.sample_rate} Hz; use condition=True.")
+        else:
+            audio = sound.pad_to_multiple(sound.mono(audio), self.hop)
+        n_hops = max(audio.shape[-1] // self.hop, self.spec.shortest_input)
+        audio = sound.fit_length(audio, n_hops * self.hop)
+        return self._in_pieces("codec_encoder", audio, n_hops, self.hop, 1, self.spec.encoder_context)
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Codes int64 (B, C, T) -> audio float32 (B, 1, M) at `sample_rate`. MASK sounds as token 0."""
+        codes = self._checked(codes)
+        codes = np.where(codes == self.mask_token, 0, codes)
+        return self._in_pieces("codec_decoder", codes, codes.shape[-1], 1, self.hop, self.spec.decoder_context)
+
+    def _in_pieces(self, graph: str, x: np.ndarray, n_frames: int, step_in: int, step_out: int, context: int) -> np.ndarray:
+        """Run a convolutional graph piece by piece, each with the context its outputs depend on.
+
+        The result is that of the whole at once, in memory that does not grow with the length. A frame is
+        `step_in` places of the input and `step_out` of the output.
+        """
+        piece = sound.seconds_to_frames(PIECE_SECONDS, self.sample_rate, self.hop)
+        outputs = []
+        for start in range(0, n_frames, piece):
+            last = start + piece + context >= n_frames
+            first, end = max(0, start - context), n_frames if last else start + piece + context
+            output = self.graphs[graph](np.ascontiguousarray(x[..., first * step_in : end * step_in]))
+            keep = slice((start - first) * step_out, None if last else (start - first + piece) * step_out)
+            outputs.append(output[..., keep])
+            if last:
+                break
+        return np.concatenate(outputs, axis=-1)
+
+    # --- codes to codes
+
+    def coarse(
+        self, codes: np.ndarray, mask: np.ndarray, *, steps: int = 12, temperature: float = 1.0,
+        mask_temperature: float = 10.5, typical_mass: float | None = None, typical_min_tokens: int = 64,
+        top_p: float | None = None, sample_cutoff: float = 1.0, greedy: bool = False, seed: Seed = 0,
+        chunk: int | None = None, on_step: OnStep | None = None, **unknown: object,
+    ) -> np.ndarray:
+        """Generate the masked places of the coarse codebooks; all books come back, the fine ones as given.
+
+        codes: int64 (B, C, T) with at least the coarse books. mask: the same shape. The settings are
+        those of `decoding.Settings`; `seed` is one for all items, or one for each. `chunk` is in frames
+        (None: ten seconds). `on_step` gets a `decoding.Step` after each step; returning False stops, and
+        what there is comes back.
+        """
+        _refuse(unknown)
+        settings = Settings(steps, temperature, mask_temperature, typical_mass, typical_min_tokens, top_p, sample_cutoff, greedy)
+        codes = self._checked(codes, at_least=self.n_coarse_codebooks)
+        books = slice(self.n_coarse_codebooks)
+        mask = masks.check(mask, codes.shape)[:, books] | (codes[:, books] == self.mask_token)
+        result, length = codes.copy(), _chunk(chunk, self.spec.coarse_chunk)
+        seeds, n_chunks = seeds_of(seed, len(codes)), -(-codes.shape[-1] // length)
+        for i in range(n_chunks):
+            frames = slice(i * length, (i + 1) * length)
+            within = keep_the_ends(mask[..., frames])
+            run = decode_masked(
+                self.graphs["coarse"], codes[:, books, frames], within, 0, self.mask_token, settings, seeds, (0, i)
+            )
+            for step, (filled, masked, confidence) in enumerate(run if within.any() else ()):
+                result[:, books, frames] = filled
+                seen = Step("coarse", i, n_chunks, frames.start, step, steps, filled, masked, confidence)
+                if on_step is not None and on_step(seen) is False:
+                    return result
+        return result
+
+    def fine(
+        self, codes: np.ndarray, mask: np.ndarray | None = None, *, steps: int = 2, temperature: float = 1.0,
+        mask_temperature: float = 10.5, typical_mass: float | None = None, typical_min_tokens: int = 64,
+        top_p: float | None = None, sample_cutoff: float = 1.0, greedy: bool = False, seed: Seed = 0,
+        chunk: int | None = None, on_step: OnStep | None = None, **unknown: object,
+    ) -> np.ndarray:
+        """Generate the masked places of the fine codebooks, conditioned on the coarse ones, which are kept.
+
+        codes: int64 (B, C, T) with at least the conditioning books; absent ones count as token 0. mask: the
+        same shape, None = all fine books. The rest as in `coarse`; a chunk is three seconds, the last one
+        padded to that length.
+        """
+        _refuse(unknown)
+        settings = Settings(steps, temperature, mask_temperature, typical_mass, typical_min_tokens, top_p, sample_cutoff, greedy)
+        n_kept = self.n_conditioning_codebooks
+        codes = self._checked(codes, at_least=n_kept)
+        mask = np.ones_like(codes) if mask is None else masks.check(mask, codes.shape)
+        absent = [(0, 0), (0, self.n_codebooks - codes.shape[1]), (0, 0)]
+        codes, mask = np.pad(codes, absent), np.pad(mask, absent, constant_values=1)
+        mask = mask | (codes == self.mask_token)
+        mask[:, :n_kept] = 0
+        result, n_frames, length = codes.copy(), codes.shape[-1], _chunk(chunk, self.spec.c2f_chunk)
+        seeds, n_chunks = seeds_of(seed, len(codes)), -(-n_frames // length)
+        for i in range(n_chunks):
+            frames = slice(i * length, min((i + 1) * length, n_frames))
+            if not mask[..., frames].any():
+                continue
+            n_real = frames.stop - frames.start
+            padding = [(0, 0), (0, 0), (0, length - n_real)]
+            within = np.pad(mask[..., frames], padding, constant_values=1)
+            within[:, :n_kept] = 0
+            run = decode_masked(
+                self.graphs["c2f"], np.pad(codes[..., frames], padding), within, n_kept, self.mask_token, settings, seeds, (1, i)
+            )
+            for step, arrays in enumerate(run):
+                filled, masked, confidence = (array[..., :n_real] for array in arrays)
+                result[..., frames] = filled
+                seen = Step("c2f", i, n_chunks, frames.start, step, steps, filled, masked, confidence)
+                if on_step is not None and on_step(seen) is False:
+                    return result
+        return result
+
+    def vamp(
+        self, codes: np.ndarray, mask: np.ndarray, *, steps: int = 12, fine_steps: int = 2, chunk: int | None = None,
+        fine_chunk: int | None = None, on_step: OnStep | None = None, **settings: object,
+    ) -> np.ndarray:
+        """`coarse`, then `fine`, with the same mask, settings and seed. Codes (B, C, T) -> codes (B, C, T)."""
+        stopped = False
+
+        def watch(step: Step) -> bool:
+            nonlocal stopped
+            stopped = on_step is not None and on_step(step) is False
+            return not stopped
+
+        codes = self.coarse(codes, mask, steps=steps, chunk=chunk, on_step=watch, **settings)
+        if stopped:
+            return codes
+        return self.fine(codes, mask, steps=fine_steps, chunk=fine_chunk, on_step=on_step, **settings)
+
+    def _checked(self, codes: np.ndarray, at_least: int | None = None) -> np.ndarray:
+        """Codes as int64, or an InputError: whole tokens, (B, C, T), nothing out of range."""
+        codes = np.asarray(codes)
+        if codes.ndim != 3 or not np.issubdtype(codes.dtype, np.integer):
+            raise InputError(f"codes are whole numbers shaped (B, {self.n_codebooks}, T), not {codes.dtype} {codes.shape}.")
+        wanted = self.n_codebooks if at_least is None else at_least
+        if not wanted <= codes.shape[1] <= self.n_codebooks:
+            several = f"{wanted} to {self.n_codebooks}" if wanted < self.n_codebooks else f"{wanted}"
+            raise InputError(f"codes have {codes.shape[1]} codebooks, but should have {several}.")
+        if codes.size == 0:
+            raise InputError("codes are empty: there is no frame to work on.")
+        if codes.min() < 0 or codes.max() > self.mask_token:
+            raise InputError(f"codes must lie between 0 and {self.mask_token - 1} (or be MASK, {self.mask_token}).")
+        return codes.astype(np.int64)
+
+
+def keep_the_ends(mask: np.ndarray) -> np.ndarray:
+    """Keep the first and last frame, in every book, of each item that keeps anything at all."""
+    mask = mask.copy()
+    keeps = (mask == 0).any(axis=(1, 2))
+    mask[keeps, :, 0] = 0
+    mask[keeps, :, -1] = 0
+    return mask
+
+
+def _chunk(chunk: int | None, default: int) -> int:
+    if chunk is None:
+        return default
+    if not isinstance(chunk, int | np.integer) or isinstance(chunk, bool) or chunk < 1:
+        raise InputError(f"chunk is {chunk!r}, but should be a whole number of frames, at least 1.")
+    return int(chunk)
+
+
+def _refuse(unknown: Mapping[str, object]) -> None:
+    for name in unknown:
+        if name in NOT_IMPLEMENTED:
+            raise InputError(f"{name} is not supported: {NOT_IMPLEMENTED[name]}.")
+        raise TypeError(f"unexpected keyword argument '{name}'")
+
+
+class OnnxGraph:
+    """One graph of a bundle as a function from array to array; its session starts at the first call."""
+
+    def __init__(self, path: Path, providers: Sequence[str] | None = None):
+        self.path = path
+        self.providers = providers
+
+    def __call__(self, array: np.ndarray) -> np.ndarray:
+        return self.session.run(None, {self.input_name: array})[0]
+
+    @cached_property
+    def session(self):
+        """The onnxruntime.InferenceSession."""
+        import onnxruntime  # a third of a second: not before it is needed
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors reach the user as exceptions, warnings are not for them
+        try:
+            return onnxruntime.InferenceSession(str(self.path), options, providers=_available(self.providers))
+        except Exception as error:  # onnxruntime raises many kinds, all of them about this file
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise InputError(f"{self.path} cannot be opened by ONNX Runtime ({reason:.160}); export it again.") from error
+
+    @cached_property
+    def input_name(self) -> str:
+        return self.session.get_inputs()[0].name
+
+
+def _available(wanted: Sequence[str] | None) -> list[str]:
+    """The providers that are there, CPU last; a warning names those that are not."""
+    import onnxruntime
+
+    present = onnxruntime.get_available_providers()
+    wanted = list(wanted or [])
+    for name in wanted:
+        if name not in present:
+            instead = next((other for other in wanted if other in present), "CPUExecutionProvider")
+            warnings.warn(f"{name} is not available here ({', '.join(present)} are): using {instead}.", stacklevel=2)
+    chosen = [name for name in wanted if name in present]
+    return chosen if "CPUExecutionProvider" in chosen else [*chosen, "CPUExecutionProvider"]
+
+
+def read_manifest(bundle: str | os.PathLike) -> tuple[Spec, dict[str, Path]]:
+    """A bundle's Spec and the paths of its graphs. Raises InputError for what is not a complete bundle."""
+    bundle = Path(bundle)
+    manifest = load_manifest(bundle)
+    values = {}
+    for field in fields(Spec):
+        value = manifest.get(field.name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise InputError(f"{bundle / MANIFEST} has no usable '{field.name}'; export the bundle again.")
+        values[field.name] = value
+    paths = {name: bundle / f"{name}.onnx" for name in GRAPHS}
+    for path in paths.values():
+        if not path.is_file():
+            raise InputError(f"{bundle} is not a complete bundle: {path.name} is missing; export it again.")
+    return Spec(**values), paths
+
+
+def load_manifest(bundle: str | os.PathLike) -> dict:
+    """The content of a bundle's `bundle.json`. Raises InputError."""
+    path = Path(bundle) / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{bundle} is not a bundle: cannot read {MANIFEST} ({error.strerror}); make one with export.") from error
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: it is not JSON; export the bundle again.") from error
+    if not isinstance(manifest, dict):
+        raise InputError(f"{path} is damaged: it is not a JSON object; export the bundle again.")
+    return manifest

@@ -1,0 +1,303 @@
+"""Proof that a bundle computes what its checkpoint computes: PyTorch and ONNX Runtime side by side.
+
+Numbers must agree to 1e-4 of the largest, and every token must be equal. Where two tokens differ, the
+models are asked again in float64: if the two candidates are less than 1e-5 apart there, rounding decides
+between equals (a tie); anything else is a failure.
+"""
+
+import copy
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from helpers import files
+from helpers.codec import Codec
+from helpers.decoding import Settings, State, advance, flatten, start, token_noise, unflatten
+from helpers.errors import InputError
+from helpers.runtime import MANIFEST, Pipeline, load_manifest
+from helpers.tables import Table
+from helpers.transfer import Models, load_models
+from helpers.vampnet import TorchPipeline, VampNet, on_numpy
+
+TOLERANCE = 1e-4  # of the largest value
+TIE = 1e-5  # float64 margin below which two candidates are equals
+SHAPES = ((1, 1), (3, 7), (2, 50), (1, 131), (1, 575), (1, 2000))  # batch, frames
+CODEC_SHAPES = ((1, 1), (3, 7), (2, 50), (1, 575))
+DECODE_SHAPE = (2, 100)
+DECODINGS = {"12 steps, greedy": Settings(greedy=True), "12 steps, sampled": Settings()}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One row of the certificate. `difference` is relative to the largest value; `margin` is the float64
+    margin between the two candidates at the first token that differs."""
+
+    what: str
+    batch: int
+    frames: int
+    tokens: int
+    different: int
+    ties: int
+    difference: float | None = None
+    margin: float | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Every token equal but for ties, every number close."""
+        return self.different == self.ties and (self.difference is None or self.difference <= TOLERANCE)
+
+
+@dataclass(frozen=True)
+class Certificate(Table):
+    """All comparisons of one bundle, as a table and as JSON. `problems` are about files, not numbers."""
+
+    headings = ("what", "batch", "frames", "tokens", "different", "ties", "margin", "difference", "verdict")
+
+    rows: tuple[Comparison, ...]
+    problems: tuple[str, ...]
+    source_sha256: dict[str, str]
+    bundle_sha256: dict[str, str]
+    tools: dict[str, str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every comparison passed."""
+        return not self.problems and all(row.passed for row in self.rows)
+
+    def summary(self) -> str:
+        """One line: the verdict and the count of tokens."""
+        tokens, different, ties = (sum(getattr(row, name) for row in self.rows) for name in ("tokens", "different", "ties"))
+        share = f"{tokens - different} of {tokens} tokens equal, {ties} ties"
+        verdict = "passed" if self.passed else f"FAILED ({sum(not row.passed for row in self.rows)} rows)"
+        return "\n".join([*self.problems, f"{verdict}: {share}"])
+
+    def cells(self) -> list[tuple[str, ...]]:
+        return [_cells(row) for row in self.rows]
+
+    def to_json(self) -> dict:
+        """What `--json` writes."""
+        return {
+            "passed": self.passed,
+            "tolerance": TOLERANCE,
+            "tie_margin": TIE,
+            "problems": list(self.problems),
+            "rows": [{**asdict(row), "passed": row.passed} for row in self.rows],
+            "source_sha256": self.source_sha256,
+            "bundle_sha256": self.bundle_sha256,
+            "tools": self.tools,
+        }
+
+
+def _cells(row: Comparison) -> tuple[str, ...]:
+    def number(value: float | None) -> str:
+        return "" if value is None else f"{value:.1e}"
+
+    counts = (str(value) for value in (row.batch, row.frames, row.tokens, row.different, row.ties))
+    return row.what, *counts, number(row.margin), number(row.difference), "ok" if row.passed else "FAILED"
+
+
+def verify_bundle(
+    directory: str | os.PathLike, bundle: str | os.PathLike, loras: Iterable[str | os.PathLike] = (),
+    on_row: Callable[[Comparison], object] = lambda row: None,
+) -> Certificate:
+    """Compare the checkpoints in `directory` with a bundle. `on_row` sees each comparison as it is made.
+
+    A bundle made with LoRA overlays needs the same overlays here. Raises InputError for what can't be read.
+    """
+    manifest = load_manifest(bundle)
+    onnx = Pipeline.open(bundle)
+    models = load_models(directory, loras)
+    torch_pipeline = TorchPipeline(models.codec, models.coarse, models.c2f)
+    if torch_pipeline.spec != onnx.spec:
+        raise InputError(f"{bundle} was made from a model of another shape than the one in {directory}.")
+    rows = []
+    for row in compare(models, torch_pipeline, onnx):
+        on_row(row)
+        rows.append(row)
+    problems = list(_file_problems(Path(bundle), manifest, models))
+    return Certificate(tuple(rows), tuple(problems), manifest.get("source_sha256", {}), manifest.get("sha256", {}), manifest.get("tools", {}))
+
+
+def compare(models: Models, torch_pipeline: Pipeline, onnx: Pipeline) -> Iterator[Comparison]:
+    """All comparisons, one after the other."""
+    rng = np.random.default_rng(0)
+    for batch, frames in CODEC_SHAPES:
+        yield compare_encoder(models.codec, torch_pipeline, onnx, batch, frames, rng)
+    for batch, frames in CODEC_SHAPES:
+        yield compare_decoder(torch_pipeline, onnx, batch, frames, rng)
+    for name, model in (("coarse", models.coarse), ("c2f", models.c2f)):
+        exact = Exact(model)
+        for batch, frames in SHAPES:
+            yield compare_logits(name, exact, torch_pipeline, onnx, batch, frames, rng)
+        for label, settings in DECODINGS.items():
+            yield compare_decoding(f"{name}, {label}", name, exact, torch_pipeline, onnx, settings, rng)
+
+
+class Exact:
+    """A transformer in float64, made when first asked: only a difference between tokens needs it."""
+
+    def __init__(self, model: VampNet):
+        self.model = model
+
+    def __call__(self, codes: np.ndarray) -> np.ndarray:
+        """Logits in float64."""
+        return self.function(codes)
+
+    @cached_property
+    def function(self) -> Callable[[np.ndarray], np.ndarray]:
+        return on_numpy(copy.deepcopy(self.model).double())
+
+
+def compare_encoder(codec: Codec, torch_pipeline: Pipeline, onnx: Pipeline, batch: int, frames: int, rng: np.random.Generator) -> Comparison:
+    """Tokens of a sound with tones and noise, at every codebook."""
+    n_samples = max(frames, onnx.spec.shortest_input) * onnx.hop
+    audio = test_sound(batch, n_samples, onnx.sample_rate, rng)
+    ours, theirs = torch_pipeline.graphs["codec_encoder"](audio), onnx.graphs["codec_encoder"](audio)
+    different, ties, margin = count_encoder_ties(codec, audio, ours, theirs)
+    return Comparison("codec_encoder", batch, ours.shape[-1], ours.size, different, ties, margin=margin)
+
+
+def test_sound(batch: int, n_samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """(batch, 1, n_samples) float32: three tones each, and noise twenty decibels below."""
+    time = np.arange(n_samples) / sample_rate
+    pitches = rng.uniform(80, 2000, (batch, 3, 1))
+    return (0.1 * np.sin(2 * np.pi * pitches * time).sum(1, keepdims=True) + 0.02 * rng.standard_normal((batch, 1, n_samples))).astype(np.float32)
+
+
+def count_encoder_ties(codec: Codec, audio: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> tuple[int, int, float | None]:
+    """How many tokens differ, how many of those follow from a tie, and the largest margin of a first difference.
+
+    In a frame the first codebook that differs decides: the later ones code what that one left over.
+    """
+    unequal = ours != theirs
+    if not unequal.any():
+        return 0, 0, None
+    exact = copy.deepcopy(codec).double()
+    ties, largest = 0, 0.0
+    with torch.inference_mode():
+        residual = exact.encoder(torch.from_numpy(audio).double())
+        undecided = torch.ones(ours.shape[0], ours.shape[2], dtype=torch.bool)
+        for book, quantizer in enumerate(exact.quantizer.quantizers):
+            pair = torch.from_numpy(np.stack([ours[:, book], theirs[:, book]], -1))
+            direction = torch.nn.functional.normalize(quantizer.in_proj(residual), dim=1).transpose(1, 2)
+            # Between unit vectors the squared distance is 2 - 2 cos: its margin is twice that of the cosines.
+            distance = -2 * direction @ torch.nn.functional.normalize(quantizer.codebook).T
+            margins = distance.gather(-1, pair).diff(dim=-1).abs()[..., 0]
+            first = (pair[..., 0] != pair[..., 1]) & undecided
+            largest = max([largest, *margins[first].tolist()])
+            tied = (first & (margins < TIE)).numpy()
+            ties += int((unequal[:, book:] & tied[:, None]).sum())
+            undecided &= ~first
+            residual = residual - quantizer.decode(pair[..., 0])
+    return int(unequal.sum()), ties, largest
+
+
+def compare_decoder(torch_pipeline: Pipeline, onnx: Pipeline, batch: int, frames: int, rng: np.random.Generator) -> Comparison:
+    """Samples of random tokens."""
+    codes = rng.integers(0, onnx.codebook_size, (batch, onnx.n_codebooks, frames))
+    ours, theirs = torch_pipeline.graphs["codec_decoder"](codes), onnx.graphs["codec_decoder"](codes)
+    return Comparison("codec_decoder", batch, frames, 0, 0, 0, relative_difference(ours, theirs))
+
+
+def relative_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """The largest difference as a share of the largest value; infinite where shapes or NaNs forbid an answer."""
+    if ours.shape != theirs.shape or not np.isfinite(theirs).all():
+        return float("inf")
+    return float(np.abs(ours - theirs).max() / np.abs(ours).max())
+
+
+def random_codes(name: str, pipeline: Pipeline, batch: int, frames: int, rng: np.random.Generator) -> np.ndarray:
+    """Random tokens for one of the transformers, a third of them MASK where it predicts."""
+    n_books = pipeline.n_coarse_codebooks if name == "coarse" else pipeline.n_codebooks
+    n_given = 0 if name == "coarse" else pipeline.n_conditioning_codebooks
+    codes = rng.integers(0, pipeline.codebook_size, (batch, n_books, frames))
+    codes[:, n_given:][rng.random((batch, n_books - n_given, frames)) < 1 / 3] = pipeline.mask_token
+    return codes
+
+
+def compare_logits(
+    name: str, exact: Exact, torch_pipeline: Pipeline, onnx: Pipeline, batch: int, frames: int, rng: np.random.Generator
+) -> Comparison:
+    """Logits, and the most probable token of every place."""
+    codes = random_codes(name, onnx, batch, frames, rng)
+    ours, theirs = torch_pipeline.graphs[name](codes), onnx.graphs[name](codes)
+    if ours.shape != theirs.shape:
+        raise InputError(f"{name}.onnx gives logits of shape {theirs.shape}, PyTorch {ours.shape}; export the bundle again.")
+    best, other = ours.argmax(-1), theirs.argmax(-1)
+    unequal, margins = best != other, np.zeros(0)
+    if unequal.any():
+        rows, places = exact(codes)[unequal], np.arange(unequal.sum())
+        margins = np.abs(rows[places, best[unequal]] - rows[places, other[unequal]])
+    return Comparison(
+        name, batch, frames, best.size, len(margins), int((margins < TIE).sum()),
+        relative_difference(ours, theirs), float(margins.max()) if len(margins) else None,
+    )  # fmt: skip
+
+
+def compare_decoding(
+    label: str, name: str, exact: Exact, torch_pipeline: Pipeline, onnx: Pipeline, settings: Settings, rng: np.random.Generator
+) -> Comparison:
+    """Masked decoding step by step on the same noise: what is chosen, and what is masked again.
+
+    Both start each step from the same tokens. If they agree in every step, they agree when left alone.
+    """
+    batch, frames = DECODE_SHAPE
+    codes = random_codes(name, onnx, batch, frames, rng)
+    n_given = 0 if name == "coarse" else onnx.n_conditioning_codebooks
+    state = start(codes, np.zeros_like(codes), n_given, onnx.mask_token)
+    seeds, keys = [0] * batch, (0, 0)
+    tokens = different = ties = 0
+    first_margin = None
+    for step in range(settings.steps):
+        now = unflatten(state.tokens, codes)
+        ours, theirs = (
+            advance(state, flatten(pipeline.graphs[name](now), 0), step, settings, seeds, keys) for pipeline in (torch_pipeline, onnx)
+        )
+        tokens += int(state.masked.sum())
+        unequal = (ours[0] != theirs[0]) | (ours[1] != theirs[1])
+        if unequal.any():
+            margin = decision_margin(state, flatten(exact(now), 0), step, settings, seeds, keys, ours, theirs)
+            first_margin = margin if first_margin is None else max(first_margin, margin)
+            different += int(unequal.sum())
+            ties += int(unequal.sum()) if margin < TIE else 0
+        state = State(np.where(ours[1], onnx.mask_token, ours[0]), ours[1], state.n_start)
+    return Comparison(label, batch, frames, tokens, different, ties, margin=first_margin)
+
+
+def decision_margin(
+    state: State, logits: np.ndarray, step: int, settings: Settings, seeds: list[int], keys: tuple[int, ...],
+    ours: tuple[np.ndarray, ...], theirs: tuple[np.ndarray, ...],
+) -> float:
+    """How far apart, in float64, the two choices of one step are: tokens if those differ, else what is masked again."""
+    margins = [0.0]
+    if (ours[0] != theirs[0]).any():
+        for item, seed in enumerate(seeds):
+            scores = logits[item] / settings.temperature
+            if settings.samples_at(step):
+                scores = scores + token_noise(seed, keys, step, scores.shape)
+            places = np.flatnonzero(ours[0][item] != theirs[0][item])
+            margins += np.abs(scores[places, ours[0][item, places]] - scores[places, theirs[0][item, places]]).tolist()
+        return max(margins)
+    confidence = advance(state, logits, step, settings, seeds, keys)[2]
+    for item in range(len(seeds)):
+        swapped = confidence[item][ours[1][item] != theirs[1][item]]
+        margins += [float(swapped.max() - swapped.min())] if len(swapped) else []
+    return max(margins)
+
+
+def _file_problems(bundle: Path, manifest: dict, models: Models) -> Iterator[str]:
+    for name, expected in manifest.get("sha256", {}).items():
+        path = bundle / name
+        if not path.is_file() or files.sha256(path) != expected:
+            yield f"{name} is not the file that {MANIFEST} describes"
+    for name, checkpoint in models.sources.items():
+        if manifest.get("source_sha256", {}).get(f"{name}.pth") != checkpoint.sha256():
+            yield f"the bundle was not made from this {name}.pth"
+    for name, overlays in models.loras.items():
+        if manifest.get("lora_sha256", {}).get(name, []) != [overlay.sha256() for overlay in overlays]:
+            yield f"the bundle was made with other LoRA overlays of {name} than were given here (--lora)"
