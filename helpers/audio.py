@@ -116,6 +116,13 @@ def load(path: str | os.PathLike) -> tuple[np.ndarray, int]:
         raise InputError(f"{path}: {error}") from error
 
 
+def check_suffix(path: str | os.PathLike) -> None:
+    """Raise InputError if `save` could not tell the format from the name: better before the work than after."""
+    if Path(path).suffix.lower() not in FILE_FORMATS:
+        raise InputError(f"cannot tell the audio format of {path}; end its name with one of "
+                         f"{', '.join(FILE_FORMATS)}.")
+
+
 def save(path: str | os.PathLike, audio: np.ndarray, sample_rate: int) -> None:
     """Write audio (N,), (channels, N) or (1, channels, N), whole or not at all; the suffix picks the format.
 
@@ -123,14 +130,11 @@ def save(path: str | os.PathLike, audio: np.ndarray, sample_rate: int) -> None:
     Raises InputError for another suffix, more than one item, or a file that cannot be written.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in FILE_FORMATS:
-        raise InputError(f"cannot tell the audio format of {path}; end its name with one of "
-                         f"{', '.join(FILE_FORMATS)}.")
+    check_suffix(path)
     batch, sample_rate = as_batch(audio), _positive("sample rate", sample_rate)
     if len(batch) > 1:
         raise InputError(f"audio is a batch of {len(batch)}; write one item to a file.")
-    kind, subtype = FILE_FORMATS[suffix]
+    kind, subtype = FILE_FORMATS[path.suffix.lower()]
     if subtype == "VORBIS" and sample_rate > VORBIS_HIGHEST_RATE:
         raise InputError(f"OGG holds rates up to {VORBIS_HIGHEST_RATE} Hz, not {sample_rate}; "
                          "write WAV or FLAC.")
@@ -227,15 +231,19 @@ def _level(power: np.ndarray) -> np.ndarray:
         return -0.691 + 10 * np.log10(power)
 
 
-def loudness(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Integrated loudness in LUFS of the mono mean of each item, (B,) float64, never below -70.
+def loudness(audio: np.ndarray, sample_rate: int, per_channel: bool = False) -> np.ndarray:
+    """Integrated loudness in LUFS of each item, (B,) float64, never below -70.
 
-    ITU-R BS.1770 gating (400 ms blocks every 100 ms; -70 LUFS absolute, then -10 LU relative) with
+    Of the mono mean, as VampNet's conditioning measures it; `per_channel` adds up the channels' power
+    instead, as ITU-R BS.1770 does for what a listener hears (every channel with weight 1).
+    BS.1770 gating (400 ms blocks every 100 ms; -70 LUFS absolute, then -10 LU relative) with
     pyloudnorm's K-weighting, and two deviations that VampNet's conditioning was trained with: a partial
     block at the end is filled with zeros and counted, and less than 0.5 s is measured as 0.5 s.
     Raises InputError below 4000 Hz, where the weighting filters do not exist.
     """
-    signal = mono(audio)[:, 0]
+    signal = as_batch(audio) if per_channel else mono(audio)
+    n_channels = signal.shape[1]
+    signal = signal.reshape(-1, signal.shape[-1])
     sample_rate = _positive("sample rate", sample_rate)
     if sample_rate < 4000:
         raise InputError(f"loudness cannot be measured at {sample_rate} Hz; resample to 4000 Hz or more.")
@@ -246,6 +254,7 @@ def loudness(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     weighted = _k_weighted(signal, sample_rate, block + steps * step)
     blocks = np.lib.stride_tricks.sliding_window_view(weighted, block, axis=-1)[:, ::step]
     power = np.einsum("bkn,bkn->bk", blocks, blocks, dtype=np.float64) / (0.4 * sample_rate)
+    power = power.reshape(-1, n_channels, power.shape[-1]).sum(1)
 
     def gated(threshold: np.ndarray) -> np.ndarray:
         """Mean power (B, 1) of the blocks above `threshold` LUFS; 0 when there are none."""
@@ -289,20 +298,22 @@ def condition(audio: np.ndarray, sample_rate: int, model_rate: int, hop: int,
 def match_level(audio: np.ndarray, reference: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
     """Give each item the loudness of its `reference`: (audio with peak at most 1, (B,) missing decibels).
 
-    Both at `sample_rate`; cut `audio` to its final length first. Where the loudness would push the peak
-    over 1 the peak wins, and the second result says by how many decibels the item is quieter than the
-    reference. A silent reference makes the result as quiet as the meter can tell (-70 LUFS).
+    As a listener hears it: the channels' power adds up. Both at `sample_rate`; cut `audio` to its final
+    length first. Where the loudness would push the peak over 1 the peak wins, and the second result says
+    by how many decibels the item is quieter than the reference. A silent reference makes the result as
+    quiet as the meter can tell (-70 LUFS).
     """
     audio = _checked(audio)
-    wanted = loudness(reference, sample_rate)
+    wanted = loudness(reference, sample_rate, per_channel=True)
     if len(wanted) != len(as_batch(audio)):
         raise InputError(f"audio has {len(as_batch(audio))} items and its reference {len(wanted)}; "
                          "give one reference an item.")
     audio = _per_item(audio, 1 / np.maximum(_peaks(audio), SMALLEST_PEAK))  # into the meter's range
     for _ in range(2):  # again, because a gain can move blocks across the absolute gate
-        audio = normalize_loudness(audio, sample_rate, wanted)
+        gap = wanted - loudness(audio, sample_rate, per_channel=True)
+        audio = _per_item(audio, 10 ** (gap / 20))
     audio = limit_peak(audio)
-    return audio, np.maximum(wanted - loudness(audio, sample_rate), 0)
+    return audio, np.maximum(wanted - loudness(audio, sample_rate, per_channel=True), 0)
 
 
 # --- Events -----------------------------------------------------------------------------------------------

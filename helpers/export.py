@@ -87,10 +87,15 @@ def _codes(n_codebooks: int) -> Tensor:
     return torch.zeros(2, n_codebooks, 12, dtype=torch.long)
 
 
-def to_onnx(graph: GraphToExport, opset: int = DEFAULT_OPSET) -> ir.Model:
-    """Export one module. Batch and time stay dynamic; the weights are shared with the module, not copied."""
+def check_opset(opset: int) -> None:
+    """Raise InputError for an opset that can't be written."""
     if not LOWEST_OPSET <= opset <= HIGHEST_OPSET:
         raise InputError(f"opset {opset} is not supported; choose one from {LOWEST_OPSET} to {HIGHEST_OPSET}.")
+
+
+def to_onnx(graph: GraphToExport, opset: int = DEFAULT_OPSET) -> ir.Model:
+    """Export one module. Batch and time stay dynamic; the weights are shared with the module, not copied."""
+    check_opset(opset)
     with _quiet():
         program = torch.onnx.export(
             graph.module.eval(),

@@ -20,6 +20,7 @@ from helpers.decoding import Seed, Settings, Step, decode_masked, seeds_of
 from helpers.errors import InputError
 
 MANIFEST = "bundle.json"
+CPU = "CPUExecutionProvider"
 GRAPHS = ("codec_encoder", "codec_decoder", "coarse", "c2f")
 TARGET_LUFS = -24.0  # the loudness VampNet's models were trained at
 COARSE_SECONDS, C2F_SECONDS = 10, 3  # the chunks the public models work in
@@ -66,6 +67,9 @@ class Spec:
     def c2f_chunk(self) -> int:
         """Frames that `c2f` works on at once."""
         return sound.seconds_to_frames(C2F_SECONDS, self.sample_rate, self.hop)
+
+
+MAY_BE_ZERO = ("n_conditioning_codebooks", "encoder_context", "decoder_context")
 
 
 class Pipeline:
@@ -153,12 +157,12 @@ class Pipeline:
         settings = Settings(steps, temperature, mask_temperature, typical_mass, typical_min_tokens, top_p, sample_cutoff, greedy)
         codes = self._checked(codes, at_least=self.n_coarse_codebooks)
         books = slice(self.n_coarse_codebooks)
-        mask = masks.check(mask, codes.shape)[:, books] | (codes[:, books] == self.mask_token)
+        mask, empty = masks.check(mask, codes.shape)[:, books], codes[:, books] == self.mask_token
         result, length = codes.copy(), _chunk(chunk, self.spec.coarse_chunk)
         seeds, n_chunks = seeds_of(seed, len(codes)), -(-codes.shape[-1] // length)
         for i in range(n_chunks):
             frames = slice(i * length, (i + 1) * length)
-            within = keep_the_ends(mask[..., frames])
+            within = keep_the_ends(mask[..., frames] | empty[..., frames]) | empty[..., frames]
             run = decode_masked(
                 self.graphs["coarse"], codes[:, books, frames], within, 0, self.mask_token, settings, seeds, (0, i)
             )
@@ -276,7 +280,14 @@ class OnnxGraph:
         self.providers = providers
 
     def __call__(self, array: np.ndarray) -> np.ndarray:
-        return self.session.run(None, {self.input_name: array})[0]
+        try:
+            return self.session.run(None, {self.input_name: array})[0]
+        except InputError:
+            raise
+        except Exception as error:  # onnxruntime raises many kinds; the input was checked, so the graph is at fault
+            raise InputError(
+                f"{self.path} failed on {array.dtype} {array.shape} ({_first_line(error)}); export it again."
+            ) from error
 
     @cached_property
     def session(self):
@@ -284,30 +295,29 @@ class OnnxGraph:
         import onnxruntime  # a third of a second: not before it is needed
 
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors reach the user as exceptions, warnings are not for them
+        options.log_severity_level = 4  # errors reach the user as exceptions, warnings are not for them
+        wanted, present = list(self.providers or []), onnxruntime.get_available_providers()
+        usable = [name for name in wanted if name in present]
         try:
-            return onnxruntime.InferenceSession(str(self.path), options, providers=_available(self.providers))
+            session = onnxruntime.InferenceSession(str(self.path), options, providers=[*usable, *({CPU} - set(usable))])
         except Exception as error:  # onnxruntime raises many kinds, all of them about this file
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise InputError(f"{self.path} cannot be opened by ONNX Runtime ({reason:.160}); export it again.") from error
+            raise InputError(
+                f"{self.path} cannot be opened by ONNX Runtime ({_first_line(error)}); export it again."
+            ) from error
+        running = session.get_providers()  # a provider that is present may still fail to start, without an error
+        for name in wanted:
+            if name not in running:
+                warnings.warn(f"{name} is not available here: using {running[0]}.", stacklevel=2)
+        return session
 
     @cached_property
     def input_name(self) -> str:
         return self.session.get_inputs()[0].name
 
 
-def _available(wanted: Sequence[str] | None) -> list[str]:
-    """The providers that are there, CPU last; a warning names those that are not."""
-    import onnxruntime
-
-    present = onnxruntime.get_available_providers()
-    wanted = list(wanted or [])
-    for name in wanted:
-        if name not in present:
-            instead = next((other for other in wanted if other in present), "CPUExecutionProvider")
-            warnings.warn(f"{name} is not available here ({', '.join(present)} are): using {instead}.", stacklevel=2)
-    chosen = [name for name in wanted if name in present]
-    return chosen if "CPUExecutionProvider" in chosen else [*chosen, "CPUExecutionProvider"]
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:160] if lines else type(error).__name__
 
 
 def read_manifest(bundle: str | os.PathLike) -> tuple[Spec, dict[str, Path]]:
@@ -317,7 +327,8 @@ def read_manifest(bundle: str | os.PathLike) -> tuple[Spec, dict[str, Path]]:
     values = {}
     for field in fields(Spec):
         value = manifest.get(field.name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        least = 0 if field.name in MAY_BE_ZERO else 1
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise InputError(f"{bundle / MANIFEST} has no usable '{field.name}'; export the bundle again.")
         values[field.name] = value
     paths = {name: bundle / f"{name}.onnx" for name in GRAPHS}

@@ -273,18 +273,15 @@ def decision_margin(
     state: State, logits: np.ndarray, step: int, settings: Settings, seeds: list[int], keys: tuple[int, ...],
     ours: tuple[np.ndarray, ...], theirs: tuple[np.ndarray, ...],
 ) -> float:
-    """How far apart, in float64, the two choices of one step are: tokens if those differ, else what is masked again."""
+    """How far apart, in float64, the two choices of one step are at most: the tokens, and what is masked again."""
     margins = [0.0]
-    if (ours[0] != theirs[0]).any():
-        for item, seed in enumerate(seeds):
-            scores = logits[item] / settings.temperature
-            if settings.samples_at(step):
-                scores = scores + token_noise(seed, keys, step, scores.shape)
-            places = np.flatnonzero(ours[0][item] != theirs[0][item])
-            margins += np.abs(scores[places, ours[0][item, places]] - scores[places, theirs[0][item, places]]).tolist()
-        return max(margins)
     confidence = advance(state, logits, step, settings, seeds, keys)[2]
-    for item in range(len(seeds)):
+    for item, seed in enumerate(seeds):
+        scores = logits[item] / settings.temperature
+        if settings.samples_at(step):
+            scores = scores + token_noise(seed, keys, step, scores.shape)
+        places = np.flatnonzero(ours[0][item] != theirs[0][item])
+        margins += np.abs(scores[places, ours[0][item, places]] - scores[places, theirs[0][item, places]]).tolist()
         swapped = confidence[item][ours[1][item] != theirs[1][item]]
         margins += [float(swapped.max() - swapped.min())] if len(swapped) else []
     return max(margins)
