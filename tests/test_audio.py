@@ -162,12 +162,19 @@ def test_the_peak_limit_scales_the_whole_item_and_only_that_item():
 @settings(max_examples=30, deadline=None)
 def test_the_level_of_the_reference_is_met(level, amplitude, length):
     reference = sound.normalize_loudness(noise((2, length), seed=1), 44100, level)
-    wanted = sound.loudness(reference, 44100)
+    wanted = sound.loudness(reference, 44100, per_channel=True)
     matched, missing = sound.match_level(noise((1, 1, length), seed=2, amplitude=amplitude), reference, 44100)
     assert matched.shape == (1, 1, length) and np.abs(matched).max() <= 1
     assert sound.loudness(matched, 44100) + missing == pytest.approx(wanted, abs=0.1)
     if np.abs(matched).max() < 0.999:
         assert missing < 0.1
+
+
+def test_a_listener_hears_all_channels():
+    left_only = np.stack([sine(1000, 1), np.zeros(44100, np.float32)])
+    one, both = (sound.loudness(signal, 44100, per_channel=True) for signal in (left_only, left_only[[0, 0]]))
+    assert both - one == pytest.approx(10 * np.log10(2), abs=1e-3)  # twice the power
+    assert sound.loudness(left_only, 44100) - one == pytest.approx(-20 * np.log10(2), abs=1e-3)  # half the amplitude
 
 
 def test_the_peak_wins_and_what_is_missing_is_told():

@@ -1,0 +1,413 @@
+"""Set the course up, open it, test it. Needs nothing but Python 3.11 to 3.13.
+
+    python course.py              make .venv beside this file, install the locked versions, open JupyterLab
+    python course.py setup        only make and install
+    python course.py test         the same, then run every test; further arguments go to pytest
+
+This file keeps to the standard library, and to syntax that Python 3.6 can parse: an old Python must get as
+far as saying that it is too old.
+"""
+
+import argparse
+import errno
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+OLDEST, NEWEST = (3, 11), (3, 13)
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+STAMP = VENV / "course.json"  # written last: without it the environment is half-made
+LOCK = ROOT / "requirements.lock"
+START = Path("notebooks") / "00_start_here.ipynb"
+INSTALLED = "about 2 GB (several more with CUDA)"
+
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+INDEX_VARIABLE = "COURSE_TORCH_INDEX"
+PROBE_SECONDS = 5
+
+# The platforms for which every package in the lock has a wheel; oldest system beside each.
+PLATFORMS = {
+    ("Linux", "x86_64"): [2, 28],  # glibc
+    ("Linux", "aarch64"): [2, 28],
+    ("Darwin", "arm64"): [14],  # macOS
+    ("Windows", "amd64"): None,
+}
+
+NO_SPACE = r"No space left|Errno 28\b|not enough space on the disk|WinError 112\b"
+NO_TRUST = r"certificate.verify.failed"
+NO_NETWORK = (
+    r"NewConnectionError|ConnectTimeout|ReadTimeout|Failed to establish|Failed to resolve|name resolution"
+    r"|getaddrinfo|Name or service not known|Network is unreachable|No route to host|Connection refused"
+    r"|Connection reset|RemoteDisconnected|Max retries|ProxyError|IncompleteRead|timed out"
+)
+NO_WRITING = r"Permission denied|Read-only file system|Access is denied|Errno 13\b|Errno 30\b|WinError 5\b"
+
+
+class SetupError(Exception):
+    """Something the user can mend; the message is one line that says what is wrong and what to do."""
+
+
+# --- Is this a computer the course can run on? --------------------------------------------------------
+
+
+def check_python(version=sys.version_info):
+    """Refuse a Python for which the locked packages have no wheels."""
+    if not OLDEST <= tuple(version[:2]) <= NEWEST:
+        example = "py -3.12" if os.name == "nt" else "python3.12"
+        raise SetupError(
+            f"This is Python {version[0]}.{version[1]}; the course needs 3.11, 3.12 or 3.13: install one of "
+            f"them and start the course with it, for example: {example} course.py"
+        )
+
+
+def check_platform():
+    """Refuse, by name, a platform for which one of the packages has no wheels."""
+    system = platform.system()
+    # On Windows the build of Python decides, which may run emulated on another processor.
+    machine = sysconfig.get_platform().split("-")[-1] if system == "Windows" else platform.machine()
+    if sys.maxsize < 2**32:
+        raise SetupError("This is a 32-bit Python and PyTorch needs 64 bits: install that one and run again.")
+    if platform.python_implementation() != "CPython" or sysconfig.get_config_var("Py_GIL_DISABLED"):
+        raise SetupError("This is PyPy or a free-threaded Python: install the usual build and run again.")
+    if (system, machine) == ("Darwin", "x86_64"):
+        raise SetupError(
+            "This Python is for Intel Macs, for which there is no current PyTorch: on Apple silicon install "
+            "the arm64 Python; on an Intel Mac take another computer."
+        )
+    if (system, machine) not in PLATFORMS:
+        raise SetupError(
+            f"There are no packages for {system} on {machine}: the course runs on Linux (x86_64, aarch64), "
+            "macOS (arm64) and Windows (x86_64)."
+        )
+    name, version = platform.libc_ver() if system == "Linux" else ("macOS", platform.mac_ver()[0])
+    if system == "Linux" and name != "glibc":
+        raise SetupError("PyTorch needs a Linux with glibc, and this one has another C library (Alpine?).")
+    oldest = PLATFORMS[system, machine]
+    if oldest and [int(number) for number in version.split(".")] < oldest:
+        raise SetupError(
+            f"This is {name} {version}; the packages need {'.'.join(map(str, oldest))} or newer: update it, "
+            "or take another computer."
+        )
+
+
+def this_python():
+    """Version of the running Python as in "3.12"."""
+    return f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def check_venv_module():
+    """Debian and its kin ship Python without the parts that make an environment."""
+    for module in ("venv", "ensurepip"):
+        if importlib.util.find_spec(module) is None:
+            raise SetupError(
+                f"This Python lacks its module {module}: install it (on Debian and Ubuntu: sudo apt install "
+                f"python{this_python()}-venv) and run again."
+            )
+
+
+# --- Which PyTorch? -----------------------------------------------------------------------------------
+
+
+def has_nvidia():
+    """True when the NVIDIA driver is installed and finds a card."""
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return False
+    try:
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.call([command], timeout=20, **quiet) == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def torch_index():
+    """Address of the extra package index to take PyTorch from, or None for what pip finds by itself.
+
+    Only on Linux does pip by itself find a PyTorch with gigabytes of CUDA libraries.
+    """
+    chosen = os.environ.get(INDEX_VARIABLE)
+    if chosen is None and platform.system() == "Linux" and not has_nvidia():
+        chosen = CPU_INDEX
+    if not chosen or not chosen.strip():
+        return None
+    address = chosen.strip().rstrip("/")
+    if address.startswith(("http://", "https://")) and not answers(address + "/torch/"):
+        print(f"{address} cannot be reached: going on with the PyTorch that pip finds.", flush=True)
+        return None
+    return address
+
+
+def answers(address):
+    """True when a page can be opened. Asked beforehand, because pip would retry for each of the packages."""
+    try:
+        urllib.request.urlopen(address, timeout=PROBE_SECONDS).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+# --- The environment ----------------------------------------------------------------------------------
+
+
+def venv_python():
+    """Path of the environment's own Python."""
+    return VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def wanted_stamp():
+    """What the environment was made from: a different Python, directory or lock needs a new one."""
+    return {
+        "python": this_python(),
+        "directory": str(ROOT),
+        "lock": hashlib.sha256(LOCK.read_bytes()).hexdigest(),
+        "torch_index": os.environ.get(INDEX_VARIABLE),
+    }
+
+
+def read_stamp():
+    """The stamp of a finished environment, or None."""
+    try:
+        stamp = json.loads(STAMP.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return stamp if isinstance(stamp, dict) else None
+
+
+def what_to_do(wanted):
+    """Compare .venv with what is wanted: "nothing", "install" or "make", and the reason in words."""
+    if not os.path.lexists(str(VENV)):
+        return "make", ""
+    stamp = read_stamp()
+    if stamp is None:
+        return "make", "its set-up did not finish"
+    if stamp.get("directory") != wanted["directory"]:
+        return "make", f"it was made for {stamp.get('directory')}"
+    if stamp.get("python") != wanted["python"]:
+        return "make", f"Python {stamp.get('python')} made it, and this is {wanted['python']}"
+    if not starts(venv_python()):
+        return "make", "its Python does not start"
+    # Without the variable any choice made earlier stands: a new terminal must not start gigabytes of work.
+    if wanted["torch_index"] not in (None, stamp.get("torch_index")):
+        return "make", f"{INDEX_VARIABLE} has changed"
+    if stamp.get("lock") != wanted["lock"]:
+        return "install", "requirements.lock has changed"
+    return "nothing", ""
+
+
+def starts(python):
+    """True when that interpreter runs and has its standard library."""
+    try:
+        return subprocess.call([str(python), "-c", "import json"], stderr=subprocess.DEVNULL) == 0
+    except OSError:
+        return False
+
+
+def set_up():
+    """Make .venv ready: in no time when it is, from its ruins when it is half-made."""
+    wanted = wanted_stamp()
+    action, reason = what_to_do(wanted)
+    if action == "nothing":
+        return
+    if action == "make":
+        again = f" again, because {reason}" if reason else ""
+        print(f"Making .venv with Python {wanted['python']}{again}.", flush=True)
+        make_venv()
+    else:
+        print(f"Updating .venv, because {reason}.", flush=True)
+    install()
+    STAMP.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+    print("The course is set up.", flush=True)
+
+
+def make_venv():
+    """An empty environment with pip, in place of whatever .venv holds."""
+    check_venv_module()
+    import venv
+
+    if Path(sys.prefix).resolve() == VENV.resolve():
+        raise SetupError("This runs in the .venv that must be made again: type `deactivate` and run again.")
+    try:
+        if VENV.is_dir():
+            STAMP.unlink(missing_ok=True)  # first, so that an interruption from here on is noticed
+        else:
+            VENV.unlink(missing_ok=True)  # a file, or a link to nowhere
+        links = os.name != "nt"
+        venv.EnvBuilder(clear=True, with_pip=True, symlinks=links, prompt="course").create(str(VENV))
+    except subprocess.CalledProcessError as error:
+        raise failure((error.output or b"").decode(errors="replace")) from error
+    # A .pth line is taken relative to its own directory, so it needs no encoding of the user's name.
+    packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(VENV), "platbase": str(VENV)}))
+    (packages / "course.pth").write_text(os.path.relpath(str(ROOT), str(packages)) + "\n", encoding="ascii")
+
+
+def install():
+    """Let pip install the lock into .venv, by the user's own pip configuration."""
+    command = [str(venv_python()), "-m", "pip", "install", "--disable-pip-version-check"]
+    command += ["--only-binary", ":all:", "-r", str(LOCK)]  # no compiler needed, no build that fails late
+    index = torch_index()
+    if index:
+        command += ["--extra-index-url", index]
+    print(f"Installing the packages: {INSTALLED} on disk; the first time takes minutes.", flush=True)
+    with running(command, stderr=subprocess.PIPE) as process, process.stderr:
+        said = process.stderr.read().decode(errors="replace")
+        status = process.wait()
+    if status != 0:
+        raise failure(said)
+
+
+def failure(said):
+    """The SetupError for a pip that failed, told by what it said on stderr."""
+    lasting = re.sub(r".*Retry\(total=[1-9].*", "", said)  # a try that failed, but not the last one
+    found_other_versions = re.search(r"from versions: (?!none)", said)
+    if re.search(NO_SPACE, said):
+        return no_space()
+    if re.search(NO_TRUST, said, re.IGNORECASE):
+        return SetupError(
+            "The package index's certificate is not trusted here (a filtering proxy?): set PIP_CERT to a "
+            "file with the network's own and run again."
+        )
+    if re.search(NO_NETWORK, lasting) and not found_other_versions:
+        return SetupError("The package index cannot be reached: check the network or proxy and run again.")
+    if re.search(NO_WRITING, said):
+        return no_writing()
+    print("\n".join([line for line in said.splitlines() if line.strip()][-6:]), file=sys.stderr)
+    return SetupError("pip failed, as its last lines above say; when they are mended, run again.")
+
+
+def no_space():
+    return SetupError(
+        f"The disk is full: the packages need {INSTALLED} in {ROOT}, and pip as much again in "
+        f"{tempfile.gettempdir()} while it works: free some and run again."
+    )
+
+
+def no_writing():
+    return SetupError(f"{ROOT} cannot be written to: copy the course to a directory of your own.")
+
+
+# --- Commands -----------------------------------------------------------------------------------------
+
+
+class running:
+    """Run a command in the course's directory; however the block ends, the command has ended too."""
+
+    def __init__(self, command, **options):
+        self.process = subprocess.Popen(command, cwd=str(ROOT), **options)
+
+    def __enter__(self):
+        return self.process
+
+    def __exit__(self, kind, value, traceback):
+        if kind is KeyboardInterrupt:  # Ctrl-C in a terminal reaches the command as well: hear its last words
+            try:
+                self.process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                self.process.terminate()
+        elif self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait()
+
+
+def open_course(options, further):
+    """Open JupyterLab on the first notebook; it has Ctrl-C to itself, because it asks before it stops."""
+    if not (ROOT / START).is_file():
+        raise SetupError(f"{START} is missing: get a complete copy of the course.")
+    set_up()
+    command = [str(venv_python()), "-m", "jupyterlab", str(START), "--ServerApp.root_dir=" + str(ROOT)]
+    # A classroom without a network: no question about news, no look for updates.
+    command += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    if options.no_browser:
+        command.append("--no-browser")
+    with running(command + further) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                continue
+
+
+def setup_only(options, further):
+    set_up()
+    return 0
+
+
+def test(options, further):
+    set_up()
+    with running([str(venv_python()), "-m", "pytest"] + further) as process:
+        return process.wait()
+
+
+def parse(arguments):
+    """Split the command line into our options and those to pass on."""
+    parser = argparse.ArgumentParser(
+        prog="course.py",
+        description="Without a command: set the course up in .venv and open it in JupyterLab.",
+        epilog=f"The environment variable {INDEX_VARIABLE} chooses where PyTorch comes from: the address of "
+        "a package index, or nothing (empty) for what pip finds by itself. When it is not set, Linux without "
+        f"an NVIDIA card takes {CPU_INDEX}. pip's own configuration (pip.conf, PIP_...) holds as well.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--no-browser",
+        action="store_true",
+        help="start JupyterLab and print its address, but open no browser; further options, written "
+        "--name=value, go to JupyterLab",
+    )
+    parser.set_defaults(run=open_course, passes_on=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for name, run, passes_on, text in (
+        ("setup", setup_only, False, "make .venv and install, no more"),
+        ("test", test, True, "set up, then run all tests; further arguments go to pytest"),
+    ):
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        command.set_defaults(run=run, passes_on=passes_on)
+    options, further = parser.parse_known_args(arguments)
+    if further and not options.passes_on:
+        parser.error("unrecognized arguments: " + " ".join(further))
+    return options, further
+
+
+def stop(signal_number, frame):
+    """End like Ctrl-C does, with the programs started from here, when asked to terminate."""
+    sys.exit(128 + signal_number)
+
+
+def main(arguments=None):
+    """Run one command; the exit status is its own, 2 for a mistake that can be mended, 130 for Ctrl-C."""
+    try:
+        check_python()
+        check_platform()
+        options, further = parse(arguments)
+        signal.signal(signal.SIGTERM, stop)
+        return options.run(options, further)
+    except SetupError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nStopped. Run it again to go on.", file=sys.stderr)
+        return 130
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            print(no_space(), file=sys.stderr)
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            print(no_writing(), file=sys.stderr)
+        else:
+            raise
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
