@@ -6,6 +6,7 @@ Each command imports what it needs when it runs: `vamp --bundle` never imports P
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from helpers import files
-from helpers.errors import InputError
+from helpers.errors import InputError, Notice
 
 
 class Parser(argparse.ArgumentParser):
@@ -27,7 +28,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     try:
         arguments = parser().parse_args(argv)
-        return arguments.run(arguments) or 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what libraries say to programmers
+            warnings.simplefilter("default", Notice)
+            warnings.showwarning = lambda message, *where: print(f"note: {message}", file=sys.stderr)
+            return arguments.run(arguments) or 0
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -7,7 +7,8 @@ those are let through, each mapped to a stand-in that only holds data.
 """
 
 import os
-import pickle
+import re
+import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from helpers.config import shown
 from helpers.errors import InputError
 from helpers.files import sha256
 
@@ -25,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MODELS = ROOT / "models"
 GOLDEN = ROOT / "tests" / "golden"  # small random weights: they prove the path, not the sound
 LORA_ENDINGS = (".lora_A", ".lora_B")
+WEIGHT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 NUMERIC_KINDS = "biuf"  # the numpy kinds a scalar in the metadata may have
 
 
@@ -60,52 +63,76 @@ def read(path: str | os.PathLike) -> Checkpoint:
     content = _load(path)
     if not isinstance(content, dict):
         raise InputError(f"{path} holds a {type(content).__name__}, not a checkpoint (a dict with 'state_dict').")
+    content = _plain(content)
     tensors, metadata = (content["state_dict"], content.get("metadata")) if "state_dict" in content else (content, {})
     if not isinstance(tensors, dict) or not tensors or not all(isinstance(name, str) for name in tensors):
         raise InputError(f"{path} is not a checkpoint: it has no named tensors.")
-    for name, tensor in tensors.items():
-        _check_tensor(path, name, tensor)
-    checkpoint = Checkpoint(path, dict(tensors), metadata if isinstance(metadata, dict) else {})
-    if not checkpoint.is_lora and not isinstance(checkpoint.metadata.get("kwargs"), dict):
+    n_bytes = path.stat().st_size
+    tensors = {name: _checked(path, name, tensor, n_bytes) for name, tensor in _plain(tensors).items()}
+    metadata = _plain(metadata) if isinstance(metadata, dict) else {}
+    if isinstance(metadata.get("kwargs"), dict):
+        metadata["kwargs"] = _plain(metadata["kwargs"])
+    checkpoint = Checkpoint(path, tensors, metadata)
+    if not checkpoint.is_lora and not isinstance(metadata.get("kwargs"), dict):
         raise InputError(f"{path} has no metadata 'kwargs', so the shape of its model is unknown: not a VampNet file.")
     return checkpoint
 
 
 def _load(path: Path) -> object:
-    if path.is_dir():
-        raise InputError(f"{path} is a directory; name one .pth file in it.")
-    if not path.is_file():
-        raise InputError(f"{path} does not exist.")
-    is_zip = zipfile.is_zipfile(path)  # PyTorch before 1.6 wrote another format, which can't be mapped
-    if is_zip:
-        with zipfile.ZipFile(path) as archive:
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise InputError(f"{path} is a compressed archive, not a checkpoint; unpack it first.")
     try:
-        with torch.serialization.safe_globals(_STAND_INS):
+        if path.is_dir():
+            raise InputError(f"{path} is a directory; name one .pth file in it.")
+        if not path.is_file():
+            raise InputError(f"there is no file {path}; name a .pth file.")
+        is_zip = zipfile.is_zipfile(path)  # PyTorch before 1.6 wrote another format, which can't be mapped
+        if is_zip:
+            _check_archive(path)
+        with torch.serialization.safe_globals(_STAND_INS), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # whatever it warns of is refused below, or is no concern of a reader
             return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except InputError:
+        raise
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except pickle.UnpicklingError as error:
-        raise InputError(_refusal(path, str(error))) from error
-    except Exception as error:  # a damaged or hostile pickle can fail in any way; none of it was run
-        raise InputError(f"{path} is damaged or not a PyTorch checkpoint ({type(error).__name__}).") from error
+        raise InputError(f"cannot read {path}: {error.strerror or error}.") from error
+    except Exception as error:  # a damaged or hostile file can fail in any way; none of it was run
+        raise InputError(f"{path} {_refusal(str(error))}") from error
 
 
-def _refusal(path: Path, message: str) -> str:
-    for marker in ("Unsupported global: GLOBAL ", "Unsupported class "):
-        if marker in message:
-            name = message.split(marker, 1)[1].split()[0].rstrip(".,")
-            return f"{path} asks to load '{name}', which is not data: refused, and nothing of it was run."
-    return f"{path} is damaged or not a PyTorch checkpoint."
+def _check_archive(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    if any(entry.filename.endswith("constants.pkl") for entry in entries):
+        raise InputError(f"{path} is a TorchScript program, not a checkpoint; name the file that holds its weights.")
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):  # can't be mapped
+        raise InputError(f"{path} is a compressed archive, not a checkpoint; unpack it first.")
 
 
-def _check_tensor(path: Path, name: str, tensor: object) -> None:
+def _refusal(message: str) -> str:
+    name = re.search(r"GLOBAL (\S+) (?:was not|whose module)", message)
+    if name:
+        return f"asks to load {shown(name[1])}, which is not data: refused, and nothing of it was run."
+    if re.search(r"Unsupported operand (67|149)\b", message):  # instructions of pickle protocol 3 and later
+        return "is damaged or was saved with a pickle protocol other than 2; save it with torch.save's default."
+    return "is damaged or not a PyTorch checkpoint; download it again, or name another file."
+
+
+def _plain(mapping: dict) -> dict:
+    """A copy without the attributes that a pickle may give an OrderedDict: a `get` that is a number, say."""
+    return dict(dict.items(mapping))
+
+
+def _checked(path: Path, name: str, tensor: object, n_bytes: int) -> Tensor:
+    """The tensor, if a file of `n_bytes` can hold it; without the gradient and attributes it may have been given."""
     if not isinstance(tensor, Tensor):
-        raise InputError(f"{path}: '{name}' is a {type(tensor).__name__}, not a tensor.")
-    if tensor.layout != torch.strided or tensor.device.type != "cpu" or not tensor.is_floating_point():
+        raise InputError(f"{path}: {shown(name)} is of type {type(tensor).__name__}; weights are tensors.")
+    is_dense = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_nested
+    if not is_dense or tensor.dtype not in WEIGHT_TYPES:
         kind = f"{tensor.dtype} {tensor.layout}".replace("torch.", "")
-        raise InputError(f"{path}: '{name}' is {kind}; weights are dense floating-point tensors.")
+        raise InputError(f"{path}: {shown(name)} is {kind}; weights are dense floating-point tensors.")
+    tensor = torch.detach(tensor)
+    if tensor.nbytes > n_bytes:  # a stride of 0 makes a tensor of any size from one number
+        raise InputError(f"{path}: {shown(name)} claims {tensor.nbytes} bytes, more than the whole file has.")
+    return tensor
 
 
 # The stand-ins. Each takes the arguments that the pickle has for the real thing and keeps only data.
@@ -173,7 +200,7 @@ def find(directory: str | os.PathLike) -> dict[str, Path]:
             if all(path.is_file() for path in paths.values()):
                 return paths
     missing = [name for name in NAMES if not (directory / f"{name}.pth").is_file()]
-    raise InputError(f"{directory} lacks {_listed(missing)}.")
+    raise InputError(f"{directory} lacks {_listed(missing)}; put them there, or name the directory that holds all three.")
 
 
 def course_checkpoints() -> Path:

@@ -123,7 +123,7 @@ def token_noise(
 
 def seeds_of(seed: Seed, n_items: int) -> list[int]:
     """One seed an item. A single seed serves all: each item of a batch then gets what it would get alone."""
-    seeds = list(seed) if isinstance(seed, Sequence | np.ndarray) else [seed] * n_items
+    seeds = list(seed) if np.ndim(seed) == 1 else [seed] * n_items
     if len(seeds) != n_items or not all(_whole(value) and value >= 0 for value in seeds):
         raise InputError(f"seed is {seed!r:.80}, but should be a whole number of at least 0, or one for each of {n_items} items.")
     return [int(value) for value in seeds]

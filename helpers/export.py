@@ -20,6 +20,7 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 import torch
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import Tensor, nn
 
 from helpers import files
@@ -113,6 +114,7 @@ def to_onnx(graph: GraphToExport, opset: int = DEFAULT_OPSET) -> ir.Model:
     model = program.model
     if opset < EXPORTER_LOWEST_OPSET:
         lower_to_opset_17(model)
+    model.ir_version = min(model.ir_version, onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)]))
     name_nodes(model)
     name_dimensions(model, graph)
     return model
@@ -166,6 +168,7 @@ def lower_to_opset_17(model: ir.Model) -> None:
             node.attributes.pop("noop_with_empty_axes", None)
             node.resize_inputs(1)
     model.graph.opset_imports[""] = 17
+    RemoveUnusedNodesPass()(model)  # the axes that are attributes now
 
 
 def name_nodes(model: ir.Model) -> None:
@@ -253,16 +256,17 @@ def bundle_directory(out: Path) -> Iterator[Path]:
     Files of an earlier bundle in `out` are replaced, anything else in it stays. After an error, Ctrl-C
     included, `out` is as it was.
     """
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; name a directory for the bundle.")
-    is_new = not out.exists()
     temporary = None
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-        temporary.chmod(0o755)
+        if out.exists() and not out.is_dir():
+            raise InputError(f"{out} is a file; name a directory for the bundle.")
+        is_new = not out.exists()
+        home = files.existing_parent(out) if is_new else out  # on the disk that the bundle is to lie on
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=home))
         yield temporary
         if is_new:
+            temporary.chmod(files.usual_mode(0o777))  # mkdtemp makes directories that only their owner can enter
+            out.parent.mkdir(parents=True, exist_ok=True)
             os.replace(temporary, out)
         else:
             _replace_files(temporary, out)
@@ -274,9 +278,20 @@ def bundle_directory(out: Path) -> Iterator[Path]:
 
 
 def _replace_files(new: Path, out: Path) -> None:
-    """Move a bundle over another. The manifest goes first and comes last: without it there is no bundle."""
-    (out / MANIFEST).unlink(missing_ok=True)
-    for name in GRAPHS:
-        (out / f"{name}.onnx.data").unlink(missing_ok=True)
-    for path in sorted(new.iterdir(), key=lambda path: path.name == MANIFEST):
-        os.replace(path, out / path.name)
+    """Move a bundle over another; put the old one back if that fails.
+
+    The manifest goes first and comes last: without it there is no bundle.
+    """
+    names = [MANIFEST, *(f"{name}.onnx{ending}" for name in GRAPHS for ending in ("", ".data"))]
+    old = Path(tempfile.mkdtemp(dir=new))
+    leaving = [(out / name, old / name) for name in names if (out / name).is_file()]
+    arriving = [(new / name, out / name) for name in reversed(names) if (new / name).is_file()]
+    moved = []
+    try:
+        for source, target in leaving + arriving:
+            os.replace(source, target)
+            moved.append((source, target))
+    except BaseException:
+        for source, target in reversed(moved):
+            os.replace(target, source)
+        raise

@@ -15,29 +15,40 @@ from helpers.errors import InputError
 def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block ends without an error.
 
-    After an exception (Ctrl-C too) nothing is left: no temporary file and no half-written `path`.
-    The temporary name keeps the suffix, because some libraries choose a file format by it.
+    After an exception (Ctrl-C too) nothing is left: no temporary file, no half-written `path`, no
+    directory made for it. The temporary name keeps the suffix, because some libraries choose a file
+    format by it.
     """
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path} is a directory; name a file to write.")
+    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
-    os.close(handle)
-    temporary = Path(name)
-    try:
+        if path.is_dir():
+            raise InputError(f"{path} is a directory; name a file to write.")
+        home = existing_parent(path)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=home)
+        temporary = Path(name)
+        os.close(handle)
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner can read
+        os.chmod(temporary, usual_mode(0o666))  # mkstemp makes files that only their owner can read
+        path.parent.mkdir(parents=True, exist_ok=True)
         os.replace(temporary, path)
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+        raise InputError(f"cannot write {path}: {error.strerror or error}.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def existing_parent(path: Path) -> Path:
+    """The nearest thing above `path` that exists: missing directories are made there only when all went well."""
+    return next(parent for parent in path.absolute().parents if parent.exists())
+
+
+def usual_mode(mode: int) -> int:
+    """The permissions that a file or directory with `mode` would get from the process's umask."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return mode & ~umask
 
 
 def write_json(path: str | os.PathLike, content: object) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
 
 from helpers.checkpoints import LORA_ENDINGS, Checkpoint, read
 from helpers.codec import CodecConfig
@@ -96,7 +95,7 @@ def describe_graph(path: Path) -> Iterator[str]:
     """Inputs, outputs, opset, operators, sizes, precision and provenance of an ONNX file."""
     try:
         model = onnx.load(path, load_external_data=False)
-    except (DecodeError, OSError, ValueError) as error:
+    except Exception as error:  # protobuf's own errors have no public name
         raise InputError(f"{path} is damaged or not an ONNX file ({type(error).__name__}).") from error
     graph = model.graph
     if not graph.node and not graph.output:

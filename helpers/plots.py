@@ -1,35 +1,38 @@
-"""What a reader looks at: one quiet style, seconds and hertz on the axes, colours that everybody can tell apart.
+"""What a reader looks at: one quiet style, seconds and hertz on the axes, colours for every eye.
 
 Every function draws on the matplotlib axes `ax` it is given, or on a new figure, and returns the axes.
 Audio is (N,), (1, N) or (1, 1, N) float; codes are (C, T) or (1, C, T) whole numbers.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
 from helpers.audio import mono
 from helpers.errors import InputError
 
 BLUE, GREY, PALE = "#0072B2", "#4d4d4d", "#dfe3e6"  # the blue of Okabe and Ito's colour-blind safe palette
+COLOURS = "cividis"  # looks nearly alike to readers with and without colour blindness
 STYLE = {
-    "figure.figsize": (9, 2.4), "figure.dpi": 100, "figure.constrained_layout.use": True, "font.size": 10,
-    "axes.edgecolor": GREY, "axes.labelcolor": GREY, "axes.titlecolor": GREY, "axes.titlesize": 10,
-    "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,
-    "xtick.color": GREY, "ytick.color": GREY, "text.color": GREY,
+    "font.size": 10, "text.color": GREY, "axes.edgecolor": GREY, "axes.labelcolor": GREY,
+    "xtick.color": GREY, "ytick.color": GREY, "axes.spines.top": False, "axes.spines.right": False,
 }  # fmt: skip
-WINDOW = 2048  # samples to a spectrum: 46 ms at 44.1 kHz, in which two notes 22 Hz apart are two lines
+WINDOW, HOP = 4096, 1024  # samples to a spectrum and from one to the next: 93 and 23 ms at 44.1 kHz
+LOWEST_FREQUENCY = 30  # hertz; near the lowest note of a piano
 DYNAMIC_RANGE = 80  # decibels below the loudest point that a spectrogram still shows
 
 
-def _axes(ax: Axes | None, height: float = 2.4) -> Axes:
-    """`ax`, or the axes of a new figure in the course's style."""
-    if ax is not None:
-        return ax
+@contextlib.contextmanager
+def _axes(ax: Axes | None, height: float = 2.4) -> Iterator[Axes]:
+    """`ax`, or the axes of a new figure, and the course's style while it is drawn on."""
+    # First the figure: a notebook's first one sets pyplot up, and rc_context would undo that at its end.
+    figure = None if ax is not None else plt.figure(figsize=(9, height), layout="constrained")
     with plt.rc_context(STYLE):
-        return plt.figure(figsize=(9, height)).add_subplot()
+        yield ax if ax is not None else figure.add_subplot()
 
 
 def _signal(audio: np.ndarray) -> np.ndarray:
@@ -42,24 +45,67 @@ def _signal(audio: np.ndarray) -> np.ndarray:
 
 def waveform(audio: np.ndarray, sample_rate: int, ax: Axes | None = None) -> Axes:
     """The signal over time, on the full scale from -1 to 1. Several channels are averaged."""
-    signal, ax = _signal(audio), _axes(ax, 1.7)
+    signal = _signal(audio)
     time = np.arange(len(signal)) / sample_rate
-    ax.plot(time, signal, color=BLUE, linewidth=0.4)
-    ax.set(xlim=(0, len(signal) / sample_rate), ylim=(-1, 1), xlabel="time (s)", ylabel="amplitude")
+    with _axes(ax, height=1.7) as ax:
+        ax.plot(time, signal, color=BLUE, linewidth=0.4)
+        ax.set(xlim=(0, len(signal) / sample_rate), ylim=(-1, 1), xlabel="time (s)", ylabel="amplitude")
     return ax
 
 
 def spectrogram(audio: np.ndarray, sample_rate: int, ax: Axes | None = None) -> Axes:
     """The level of each frequency over time, in decibels below the loudest point. Channels are averaged."""
-    signal, ax = _signal(audio), _axes(ax)
-    hop = WINDOW // 4
-    signal = np.pad(signal, (WINDOW // 2, WINDOW // 2 + WINDOW))  # a spectrum is drawn round its middle
-    windows = np.lib.stride_tricks.sliding_window_view(signal, WINDOW)[::hop]
-    power = np.abs(np.fft.rfft(windows * np.hanning(WINDOW).astype(np.float32))) ** 2
-    level = 10 * np.log10(np.maximum(power / max(power.max(), 1e-20), 10 ** (-DYNAMIC_RANGE / 10)))
-    edges = (np.arange(len(level) + 1) - 0.5) * hop / sample_rate
-    image = ax.imshow(level.T, origin="lower", aspect="auto", cmap="cividis", vmin=-DYNAMIC_RANGE, vmax=0,
-                      extent=(edges[0], edges[-1], 0, sample_rate / 2))  # fmt: skip
-    ax.set(xlim=(0, np.shape(audio)[-1] / sample_rate), yscale="symlog", xlabel="time (s)", ylabel="frequency (Hz)")
-    ax.figure.colorbar(image, ax=ax, label="level (dB)", pad=0.01)
+    signal = _signal(audio)
+    level = _levels(signal)
+    time = (np.arange(len(level) + 1) - 0.5) * HOP / sample_rate
+    frequency = (np.arange(level.shape[1] + 1) - 0.5) * sample_rate / WINDOW
+    with _axes(ax) as ax:
+        image = ax.pcolormesh(time, frequency[1:], level[:, 1:].T, cmap=COLOURS, vmin=-DYNAMIC_RANGE, vmax=0)
+        ax.set(xlim=(0, len(signal) / sample_rate), ylim=(LOWEST_FREQUENCY, sample_rate / 2), yscale="log")
+        ax.set(xlabel="time (s)", ylabel="frequency (Hz)")
+        ax.yaxis.set_major_formatter("{x:,.0f}")
+        ax.figure.colorbar(image, ax=ax, label="level (dB)", pad=0.01)
     return ax
+
+
+def _levels(signal: np.ndarray) -> np.ndarray:
+    """Signal (N,) -> decibels below the loudest point, (spectra, WINDOW // 2 + 1), one every HOP samples."""
+    padded = np.pad(signal, (WINDOW // 2, WINDOW // 2 + HOP))  # so that each spectrum lies round its time
+    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
+    power = np.abs(np.fft.rfft(windows * np.hanning(WINDOW))) ** 2
+    return 10 * np.log10(np.maximum(power / max(power.max(), 1e-20), 10 ** (-DYNAMIC_RANGE / 10)))
+
+
+def codes(
+    codes: np.ndarray, frame_rate: float, mask: np.ndarray | None = None, ax: Axes | None = None
+) -> Axes:
+    """Codebooks by frames, one small rectangle a token; the colour is the token's number.
+
+    frame_rate: frames a second. mask: the shape of `codes`; places where it is 1 are left pale.
+    """
+    grid = _grid("codes", codes)
+    hidden = np.zeros_like(grid) if mask is None else _grid("mask", mask)
+    if hidden.shape != grid.shape:
+        raise InputError(f"the mask is {hidden.shape} and the codes are {grid.shape}; make them equal.")
+    n_books, n_frames = grid.shape
+    with _axes(ax) as ax:
+        ax.set_facecolor(PALE)
+        ax.imshow(
+            np.ma.masked_array(grid, hidden == 1), aspect="auto", cmap=COLOURS, interpolation="none",
+            vmin=0, vmax=max(1, grid.max()), extent=(0, n_frames / frame_rate, n_books - 0.5, -0.5),
+        )  # fmt: skip
+        ax.set(xlabel="time (s)", ylabel="codebook", yticks=range(0, n_books, max(1, n_books // 7)))
+        if hidden.any():
+            ax.legend(handles=[Patch(color=PALE, label="to be generated")], loc="lower right",
+                      bbox_to_anchor=(1, 1), frameon=False)  # fmt: skip
+    return ax
+
+
+def _grid(name: str, array: np.ndarray) -> np.ndarray:
+    """One item of codes or of a mask as (C, T)."""
+    array = np.asarray(array)
+    if array.ndim == 3 and len(array) == 1:
+        array = array[0]
+    if array.ndim != 2 or array.size == 0:
+        raise InputError(f"{name} have the shape {array.shape}; plot one item, shaped (C, T) or (1, C, T).")
+    return array

@@ -17,7 +17,7 @@ import numpy as np
 from helpers import audio as sound
 from helpers import masks
 from helpers.decoding import Seed, Settings, Step, decode_masked, seeds_of
-from helpers.errors import InputError
+from helpers.errors import InputError, Notice
 
 MANIFEST = "bundle.json"
 CPU = "CPUExecutionProvider"
@@ -94,7 +94,8 @@ class Pipeline:
         there is left out with a warning. Raises InputError for what is not a complete bundle.
         """
         spec, paths = read_manifest(bundle)
-        return cls(spec, {name: OnnxGraph(path, providers) for name, path in paths.items()})
+        chosen = available_providers(providers or [])
+        return cls(spec, {name: OnnxGraph(path, chosen) for name, path in paths.items()})
 
     # --- audio to codes and back
 
@@ -275,15 +276,14 @@ def _refuse(unknown: Mapping[str, object]) -> None:
 class OnnxGraph:
     """One graph of a bundle as a function from array to array; its session starts at the first call."""
 
-    def __init__(self, path: Path, providers: Sequence[str] | None = None):
+    def __init__(self, path: Path, providers: Sequence[str] = (CPU,)):
         self.path = path
-        self.providers = providers
+        self.providers = list(providers)
 
     def __call__(self, array: np.ndarray) -> np.ndarray:
+        session, feed = self.session, {self.input_name: array}
         try:
-            return self.session.run(None, {self.input_name: array})[0]
-        except InputError:
-            raise
+            return session.run(None, feed)[0]
         except Exception as error:  # onnxruntime raises many kinds; the input was checked, so the graph is at fault
             raise InputError(
                 f"{self.path} failed on {array.dtype} {array.shape} ({_first_line(error)}); export it again."
@@ -296,18 +296,16 @@ class OnnxGraph:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # errors reach the user as exceptions, warnings are not for them
-        wanted, present = list(self.providers or []), onnxruntime.get_available_providers()
-        usable = [name for name in wanted if name in present]
         try:
-            session = onnxruntime.InferenceSession(str(self.path), options, providers=[*usable, *({CPU} - set(usable))])
+            session = onnxruntime.InferenceSession(str(self.path), options, providers=self.providers)
         except Exception as error:  # onnxruntime raises many kinds, all of them about this file
             raise InputError(
                 f"{self.path} cannot be opened by ONNX Runtime ({_first_line(error)}); export it again."
             ) from error
-        running = session.get_providers()  # a provider that is present may still fail to start, without an error
-        for name in wanted:
-            if name not in running:
-                warnings.warn(f"{name} is not available here: using {running[0]}.", stacklevel=2)
+        running = session.get_providers()
+        for name in self.providers:
+            if name not in running:  # it is present, and failed to start without an error
+                warnings.warn(f"{name} could not be started: {self.path.name} uses {running[0]}.", Notice, stacklevel=2)
         return session
 
     @cached_property
@@ -318,6 +316,21 @@ class OnnxGraph:
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0][:160] if lines else type(error).__name__
+
+
+def available_providers(wanted: Sequence[str]) -> list[str]:
+    """Those of the execution providers that are there, CPU last; a warning names those that are not."""
+    if not wanted:
+        return [CPU]
+    import onnxruntime
+
+    present = onnxruntime.get_available_providers()
+    chosen = [name for name in wanted if name in present]
+    chosen += [CPU] if CPU not in chosen else []
+    for name in wanted:
+        if name not in present:
+            warnings.warn(f"{name} is not available here ({', '.join(present)} are): using {chosen[0]}.", Notice, stacklevel=3)
+    return chosen
 
 
 def read_manifest(bundle: str | os.PathLike) -> tuple[Spec, dict[str, Path]]:

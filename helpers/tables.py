@@ -3,9 +3,14 @@
 import html
 from collections.abc import Iterable, Sequence
 
+SCROLLS_FROM = 20  # rows; a longer table scrolls in a notebook, where hundreds of rows would bury the text
+
 
 class Table:
-    """Base of reports: `headings`, `cells()` and `summary()` become text and HTML."""
+    """Base of reports: `headings`, `cells()` and `summary()` become text and HTML.
+
+    A dataclass that inherits from this one needs `repr=False`, or its own `repr` hides the table.
+    """
 
     headings: Sequence[str] = ()
 
@@ -24,10 +29,15 @@ class Table:
         lines.insert(1, "  ".join("-" * width for width in widths))
         return "\n".join([*lines, self.summary()])
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def _repr_html_(self) -> str:
-        body = "".join(_html_row(row, "td") for row in self.cells())
+        rows = self.cells()
+        body = "".join(_html_row(row, "td") for row in rows)
+        scroll = f" style='max-height:{SCROLLS_FROM * 1.6:.0f}em;overflow:auto'" if len(rows) > SCROLLS_FROM else ""
         return (
-            f"<p>{html.escape(self.summary())}</p><div style='max-height:24em;overflow:auto'>"
+            f"<p>{html.escape(self.summary())}</p><div{scroll}>"
             f"<table><thead>{_html_row(self.headings, 'th')}</thead><tbody>{body}</tbody></table></div>"
         )
 

@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from helpers import checkpoints
 from helpers.checkpoints import LORA_ENDINGS, Checkpoint
 from helpers.codec import Codec, CodecConfig
+from helpers.config import shown
 from helpers.errors import InputError
 from helpers.tables import Table
 from helpers.vampnet import VampNet, VampNetConfig
 
 CLOSE = 1e-6  # folding rounds once to float32: differences beyond this share of the largest weight are a bug
 LORA_ALPHA = 1.0
+MOST_SHOWN = 5  # problems that an error names; the others are counted
 WEIGHT_NORM_SPELLINGS = (
     ("weight_g", "weight_v"),  # torch.nn.utils.weight_norm, as trained
     ("parametrizations.weight.original0", "parametrizations.weight.original1"),  # re-saved by a newer PyTorch
@@ -52,7 +54,7 @@ class TransferRow:
 STATUSES = ("exact", "close", "different", "unused")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TransferReport(Table):
     """Where every tensor of one checkpoint went; prints as a table in a terminal and in a notebook."""
 
@@ -113,25 +115,30 @@ class Transfer:
         self.targets = dict(self.module.named_parameters())
 
     def take(self, source: str, shape: tuple[int | None, ...]) -> Tensor | None:
-        """The source tensor in float32; None, and a problem noted, if it is missing or wrong. None fits any size."""
+        """The source tensor as stored; None, and a problem noted, if it is missing or wrong.
+
+        In `shape`, None fits any size but zero.
+        """
         self.seen.add(source)
         tensor = self.tensors.get(source)
         if tensor is None:
             self.problems.append(f"'{source}' is missing")
-        elif len(tensor.shape) != len(shape) or any(want not in (None, n) for want, n in zip(shape, tensor.shape)):
+        elif len(tensor.shape) != len(shape) or any(n != want if want else n == 0 for want, n in zip(shape, tensor.shape)):
             wanted = "x".join("any" if n is None else str(n) for n in shape)
             self.problems.append(f"'{source}' has shape {'x'.join(map(str, tensor.shape))}, should be {wanted}")
         elif not tensor.isfinite().all():
             self.problems.append(f"'{source}' holds NaN or infinite values")
         else:
-            return tensor.float()
+            return tensor
         return None
 
     def put(self, target: str, sources: Iterable[str], how: str, exact: Tensor) -> None:
         """Set a parameter to `exact` (float64 where it was computed) rounded to float32, and add its row."""
         value = exact.float().reshape(self.targets[target].shape).contiguous()
         if not value.isfinite().all():
-            self.problems.append(f"{' and '.join(sources)} fold to NaN or infinite values")
+            named = " and ".join(f"'{source}'" for source in sources)
+            self.problems.append(f"{named} would become NaN or infinite in float32")
+            return
         self.values[target] = value
         difference = (value.double().reshape(exact.shape) - exact.double()).abs().max().item()
         self.rows.append(TransferRow(tuple(sources), target, tuple(value.shape), how, difference, value.abs().max().item()))
@@ -172,8 +179,12 @@ class Transfer:
             return
         weight = self.take(f"{prefix}.weight", (rows, columns))
         down = self.take(adapters[0], (None, columns))
-        up = self.take(adapters[1], (rows, None if down is None else down.shape[0]))
-        if weight is not None and down is not None and up is not None:
+        up = self.take(adapters[1], (rows, None))
+        if weight is None or down is None or up is None:
+            return
+        if down.shape[0] != up.shape[1]:
+            self.problems.append(f"'{adapters[0]}' has rank {down.shape[0]}, '{adapters[1]}' has rank {up.shape[1]}")
+        else:
             update = LORA_ALPHA / down.shape[0] * (up.double() @ down.double())
             self.put(f"{target}.weight", (f"{prefix}.weight", *adapters), "LoRA folded", weight.double() + update)
 
@@ -186,13 +197,13 @@ class Transfer:
 
     def finish(self) -> TransferReport:
         """Load the weights. Raises InputError naming every tensor that is missing, left over or wrong."""
-        self.problems += [f"'{name}' is not part of this model" for name in self.tensors if name not in self.seen]
+        self.problems += [f"{shown(name)} is not part of this model" for name in self.tensors if name not in self.seen]
         self.problems += [
             f"'{row.target}' differs from its source by {row.difference:.1e}" for row in self.rows if row.status == "different"
         ]
         if self.problems:
-            more = f"; and {len(self.problems) - 5} more" if len(self.problems) > 5 else ""
-            raise InputError(f"{self.name}: {'; '.join(self.problems[:5])}{more}.")
+            more = f"; and {len(self.problems) - MOST_SHOWN} more" if len(self.problems) > MOST_SHOWN else ""
+            raise InputError(f"{self.name}: {'; '.join(self.problems[:MOST_SHOWN])}{more}.")
         self.module.load_state_dict(self.values, assign=True)
         self.module.requires_grad_(False).eval()
         return TransferReport(self.name, tuple(self.rows))
@@ -202,8 +213,7 @@ def transfer_codec(checkpoint: Checkpoint) -> tuple[Codec, TransferReport]:
     """Build the codec that a checkpoint describes and fill it. Raises InputError."""
     config = _config(checkpoint, CodecConfig, "encoder_rates", "codec")
     _check_depth(checkpoint, len(config.encoder_rates) + len(config.decoder_rates) + config.n_codebooks)
-    with torch.device("meta"):
-        codec = Codec(config)
+    codec = _built(checkpoint, Codec, config)
     move = Transfer(checkpoint.path.name, codec, checkpoint.tensors)
     _encoder(move, len(config.encoder_rates))
     for i in range(config.n_codebooks):
@@ -257,14 +267,16 @@ def transfer_vampnet(
     _refuse_other_architectures(checkpoint)
     config = _config(checkpoint, VampNetConfig, "n_heads", "transformer")
     _check_depth(checkpoint, config.n_layers)
-    tensors = dict(checkpoint.tensors)
-    for lora in loras:
-        _check_pairs(lora)
-        tensors.update(lora.tensors)
-    tables = {name: tensor for name, tensor in codec.tensors.items() if name.endswith(".codebook.weight")}
-    with torch.device("meta"):
-        model = VampNet(config)
-    move = Transfer(checkpoint.path.name, model, tensors | {f"{CODEC}{name}": tensor for name, tensor in tables.items()})
+    tensors, replaced = _laid_over(checkpoint, loras)
+    tables = {f"{CODEC}{name}": tensor for name, tensor in codec.tensors.items() if name.endswith(".codebook.weight")}
+    if config.n_codebooks > len(tables):
+        raise InputError(
+            f"{checkpoint.path} reads {config.n_codebooks} codebooks, {codec.path} has {len(tables)}: they don't belong together."
+        )
+    model = _built(checkpoint, VampNet, config)
+    move = Transfer(checkpoint.path.name, model, tensors | tables)
+    move.problems += [f"{shown(name)} is not part of this model" for name in tensors if name.startswith(CODEC)]
+    move.rows += replaced
     _embedding(move, config, len(tables))
     move.copy("position_bias.weight", "transformer.layers.0.self_attn.relative_attention_bias.weight")
     for i in range(config.n_layers):
@@ -320,11 +332,20 @@ def _check_depth(checkpoint: Checkpoint, n_parts: int) -> None:
         )
 
 
+def _built(checkpoint: Checkpoint, kind: type, config: CodecConfig | VampNetConfig) -> nn.Module:
+    """The module, its parameters shapes without memory: the weights come from the file."""
+    try:
+        with torch.device("meta"):
+            return kind(config)
+    except (RuntimeError, TypeError, OverflowError) as error:  # PyTorch's ways to say that a shape is too large
+        raise InputError(f"{checkpoint.path}: no model can be as large as the metadata describes.") from error
+
+
 def _refuse_other_architectures(checkpoint: Checkpoint) -> None:
     for marker, what in (("Wqkv", "packed flash attention, which has no position bias"), ("ctrl_encoder", "a 'ctrl_encoder'")):
         name = next((name for name in checkpoint.tensors if marker in name), None)
         if name is not None:
-            raise InputError(f"{checkpoint.path} uses {what} ('{name}'); this course has no layer for it.")
+            raise InputError(f"{checkpoint.path} uses {what} ({shown(name)}); this course has no layer for it.")
 
 
 def _check_pairs(lora: Checkpoint) -> None:
@@ -333,8 +354,21 @@ def _check_pairs(lora: Checkpoint) -> None:
     stems = {name[: -len(down)] for name in lora.tensors}
     for name in (stem + ending for stem in sorted(stems) for ending in (down, up)):
         if name not in lora.tensors:
-            raise InputError(f"{lora.path}: '{name}' is missing, the other half of the pair is there.")
+            raise InputError(f"{lora.path}: {shown(name)} is missing, the other half of the pair is there.")
 
+
+def _laid_over(checkpoint: Checkpoint, loras: Iterable[Checkpoint]) -> tuple[dict[str, Tensor], list[TransferRow]]:
+    """The checkpoint's tensors with the overlays' in their place, and rows for those that had to go."""
+    tensors, replaced = dict(checkpoint.tensors), []
+    file_of = dict.fromkeys(tensors, checkpoint.path.name)
+    for lora in loras:
+        _check_pairs(lora)
+        for name, tensor in lora.tensors.items():
+            if name in tensors:
+                source, shape = f"{file_of[name]}:{name}", tuple(tensors[name].shape)
+                replaced.append(TransferRow((source,), "", shape, f"replaced by {lora.path.name}"))
+            tensors[name], file_of[name] = tensor, lora.path.name
+    return tensors, replaced
 
 
 @dataclass(frozen=True)
@@ -368,28 +402,32 @@ def assign_loras(sources: dict[str, Checkpoint], loras: Iterable[Checkpoint]) ->
     for lora in loras:
         if not lora.is_lora:
             raise InputError(f"{lora.path} is a whole checkpoint, not a LoRA overlay; put it in the checkpoint directory.")
-        fitting = [name for name in assigned if _fits(lora, sources[name])]
+        misfits = {name: _misfit(lora, sources[name]) for name in assigned}
+        fitting = [name for name in assigned if misfits[name] is None]
         if len(fitting) > 1:
             fitting = [name for name in fitting if name in Path(lora.path).name.lower()] or fitting
         if len(fitting) > 1:
             fitting = [name for name in fitting if _layers(lora) == _layers(sources[name])] or fitting
         if not fitting:
-            raise InputError(f"{lora.path} fits neither coarse.pth nor c2f.pth: other layers or other widths.")
+            reasons = [f"{name}.pth has no place for {shown(misfit)}" for name, misfit in misfits.items()]
+            raise InputError(f"{lora.path} fits neither transformer: {', '.join(reasons)} (other layers or widths).")
         if len(fitting) > 1:
             raise InputError(f"{lora.path} fits both coarse.pth and c2f.pth; put 'coarse' or 'c2f' into its name.")
         assigned[fitting[0]].append(lora)
     return assigned
 
 
-def _fits(lora: Checkpoint, base: Checkpoint) -> bool:
+def _misfit(lora: Checkpoint, base: Checkpoint) -> str | None:
+    """The first matrix of the overlay that has no weight of its size beside it in the base; None if all have."""
     for name, tensor in lora.tensors.items():
         stem, half = name.rsplit(".", 1)
         weight = base.tensors.get(f"{stem}.weight")
         if weight is None or weight.dim() != 2 or tensor.dim() != 2:
-            return False
-        if tensor.shape[1 if half == "lora_A" else 0] != weight.shape[1 if half == "lora_A" else 0]:
-            return False
-    return True
+            return name
+        side = 1 if half == "lora_A" else 0
+        if tensor.shape[side] != weight.shape[side]:
+            return name
+    return None
 
 
 def _layers(checkpoint: Checkpoint) -> set[str]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from helpers import audio as sound
 from helpers import masks
+from helpers.decoding import seeds_of
 from helpers.runtime import OnStep, Pipeline
 
 MASK_NOISE = 2  # tells the noise that draws a mask apart from the noise that draws tokens
@@ -41,7 +42,7 @@ class Prompt:
         def frames(seconds: float) -> int:
             return sound.seconds_to_frames(seconds, pipeline.sample_rate, pipeline.hop)
 
-        rng = np.random.default_rng([seed, MASK_NOISE])
+        rng = np.random.default_rng([*seeds_of(seed, 1), MASK_NOISE])
         rules = [
             masks.periodic(shape, self.periodic, self.width, self.roll),
             masks.inpaint(shape, frames(self.prefix), frames(self.suffix)),

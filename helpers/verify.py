@@ -19,7 +19,7 @@ from helpers import files
 from helpers.codec import Codec
 from helpers.decoding import Settings, State, advance, flatten, start, token_noise, unflatten
 from helpers.errors import InputError
-from helpers.runtime import MANIFEST, Pipeline, load_manifest
+from helpers.runtime import GRAPHS, MANIFEST, Pipeline, load_manifest
 from helpers.tables import Table
 from helpers.transfer import Models, load_models
 from helpers.vampnet import TorchPipeline, VampNet, on_numpy
@@ -52,7 +52,7 @@ class Comparison:
         return self.different == self.ties and (self.difference is None or self.difference <= TOLERANCE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Certificate(Table):
     """All comparisons of one bundle, as a table and as JSON. `problems` are about files, not numbers."""
 
@@ -288,7 +288,8 @@ def decision_margin(
 
 
 def _file_problems(bundle: Path, manifest: dict, models: Models) -> Iterator[str]:
-    for name, expected in manifest.get("sha256", {}).items():
+    described = dict.fromkeys(f"{name}.onnx" for name in GRAPHS) | manifest.get("sha256", {})
+    for name, expected in described.items():
         path = bundle / name
         if not path.is_file() or files.sha256(path) != expected:
             yield f"{name} is not the file that {MANIFEST} describes"

@@ -1,9 +1,13 @@
-"""What every test may ask for: the golden arrays, made by the public implementation itself."""
+"""What every test may ask for: the golden arrays, made by the public implementation itself, and models from them."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+# The test models are tiny: threads only wait for one another, most of all when tests run side by side.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +21,35 @@ def golden(golden_dir):
     """The golden arrays by name."""
     with np.load(golden_dir / "expected.npz") as arrays:
         return dict(arrays)
+
+
+@pytest.fixture(scope="session")
+def models(golden_dir):
+    """The three golden models in PyTorch."""
+    from helpers.transfer import load_models
+
+    return load_models(golden_dir)
+
+
+@pytest.fixture(scope="session")
+def torch_pipeline(models):
+    """The golden models behind the runtime's methods."""
+    from helpers.vampnet import TorchPipeline
+
+    return TorchPipeline(models.codec, models.coarse, models.c2f)
+
+
+@pytest.fixture(scope="session")
+def bundle(models, tmp_path_factory) -> Path:
+    """The golden models exported, once a session; to change a file, copy the bundle first."""
+    from helpers.export import export_bundle
+
+    return export_bundle(models, tmp_path_factory.mktemp("golden") / "bundle")
+
+
+@pytest.fixture(scope="session")
+def onnx_pipeline(bundle):
+    """The exported golden models in ONNX Runtime."""
+    from helpers.runtime import Pipeline
+
+    return Pipeline.open(bundle)
