@@ -39,7 +39,12 @@ class Settings:
 
     def __post_init__(self):
         _require(_whole(self.steps) and self.steps >= 1, "steps", self.steps, "a whole number of at least 1")
-        _require(0 < self.temperature < np.inf, "temperature", self.temperature, "above 0 (for no noise: greedy)")
+        for name in ("temperature", "mask_temperature", "typical_mass", "top_p", "sample_cutoff"):
+            value = getattr(self, name)
+            number = isinstance(value, int | float | np.number) or (value is None and name in ("typical_mass", "top_p"))
+            _require(number, name, value, "a number")
+        sharpest = 1e-6  # below it, float32 logits overflow
+        _require(sharpest <= self.temperature < np.inf, "temperature", self.temperature, "above 0 (for no noise: greedy)")
         _require(0 <= self.mask_temperature < np.inf, "mask_temperature", self.mask_temperature, "0 or above")
         for name in ("typical_mass", "top_p"):
             value = getattr(self, name)

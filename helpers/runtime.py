@@ -21,7 +21,8 @@ from helpers.errors import InputError, Notice
 
 MANIFEST = "bundle.json"
 CPU = "CPUExecutionProvider"
-GRAPHS = ("codec_encoder", "codec_decoder", "coarse", "c2f")
+STAGES = ("coarse", "c2f")
+GRAPHS = ("codec_encoder", "codec_decoder", *STAGES)
 TARGET_LUFS = -24.0  # the loudness VampNet's models were trained at
 COARSE_SECONDS, C2F_SECONDS = 10, 3  # the chunks the public models work in
 PIECE_SECONDS = 10  # how much audio the codec is given at once
@@ -155,24 +156,18 @@ class Pipeline:
         what there is comes back.
         """
         _refuse(unknown)
-        settings = Settings(steps, temperature, mask_temperature, typical_mass, typical_min_tokens, top_p, sample_cutoff, greedy)
-        codes = self._checked(codes, at_least=self.n_coarse_codebooks)
-        books = slice(self.n_coarse_codebooks)
-        mask, empty = masks.check(mask, codes.shape)[:, books], codes[:, books] == self.mask_token
-        result, length = codes.copy(), _chunk(chunk, self.spec.coarse_chunk)
-        seeds, n_chunks = seeds_of(seed, len(codes)), -(-codes.shape[-1] // length)
-        for i in range(n_chunks):
-            frames = slice(i * length, (i + 1) * length)
-            within = keep_the_ends(mask[..., frames] | empty[..., frames]) | empty[..., frames]
-            run = decode_masked(
-                self.graphs["coarse"], codes[:, books, frames], within, 0, self.mask_token, settings, seeds, (0, i)
-            )
-            for step, (filled, masked, confidence) in enumerate(run if within.any() else ()):
-                result[:, books, frames] = filled
-                seen = Step("coarse", i, n_chunks, frames.start, step, steps, filled, masked, confidence)
-                if on_step is not None and on_step(seen) is False:
-                    return result
-        return result
+        settings = Settings(
+            steps, temperature, mask_temperature, typical_mass, typical_min_tokens, top_p, sample_cutoff, greedy
+        )
+        codes, books = self._checked(codes, at_least=self.n_coarse_codebooks), slice(self.n_coarse_codebooks)
+        empty = codes == self.mask_token  # a place that holds MASK is generated, whatever the mask says
+        mask = masks.check(mask, codes.shape) | empty
+        length = _chunk(chunk, self.spec.coarse_chunk)
+        for start in range(0, codes.shape[-1], length):
+            frames = slice(start, start + length)
+            mask[:, books, frames] = keep_the_ends(mask[:, books, frames]) | empty[:, books, frames]
+        coarse = self._fill("coarse", codes[:, books], mask[:, books], 0, length, 0, settings, seed, on_step)
+        return np.concatenate([coarse, codes[:, self.n_coarse_codebooks :]], axis=1)
 
     def fine(
         self, codes: np.ndarray, mask: np.ndarray | None = None, *, steps: int = 2, temperature: float = 1.0,
@@ -187,31 +182,45 @@ class Pipeline:
         padded to that length.
         """
         _refuse(unknown)
-        settings = Settings(steps, temperature, mask_temperature, typical_mass, typical_min_tokens, top_p, sample_cutoff, greedy)
-        n_kept = self.n_conditioning_codebooks
+        settings = Settings(
+            steps, temperature, mask_temperature, typical_mass, typical_min_tokens, top_p, sample_cutoff, greedy
+        )
+        n_kept, length = self.n_conditioning_codebooks, _chunk(chunk, self.spec.c2f_chunk)
         codes = self._checked(codes, at_least=n_kept)
         mask = np.ones_like(codes) if mask is None else masks.check(mask, codes.shape)
         absent = [(0, 0), (0, self.n_codebooks - codes.shape[1]), (0, 0)]
         codes, mask = np.pad(codes, absent), np.pad(mask, absent, constant_values=1)
         mask = mask | (codes == self.mask_token)
         mask[:, :n_kept] = 0
-        result, n_frames, length = codes.copy(), codes.shape[-1], _chunk(chunk, self.spec.c2f_chunk)
+        return self._fill("c2f", codes, mask, n_kept, length, length, settings, seed, on_step)
+
+    def _fill(
+        self, graph: str, codes: np.ndarray, mask: np.ndarray, n_kept: int, length: int, shortest: int,
+        settings: Settings, seed: Seed, on_step: OnStep | None,
+    ) -> np.ndarray:
+        """Masked decoding chunk by chunk, `length` frames each; returns the codes with the masked places filled.
+
+        A chunk with fewer frames than `shortest` is padded: tokens 0, and the padding is generated too, and
+        counts in the schedule, in all but the first `n_kept` books. Chunks with nothing masked are skipped.
+        """
+        result, n_frames = codes.copy(), codes.shape[-1]
         seeds, n_chunks = seeds_of(seed, len(codes)), -(-n_frames // length)
         for i in range(n_chunks):
             frames = slice(i * length, min((i + 1) * length, n_frames))
             if not mask[..., frames].any():
                 continue
             n_real = frames.stop - frames.start
-            padding = [(0, 0), (0, 0), (0, length - n_real)]
-            within = np.pad(mask[..., frames], padding, constant_values=1)
-            within[:, :n_kept] = 0
+            padding = [(0, 0), (0, 0), (0, max(0, shortest - n_real))]
+            chunk_mask = np.pad(mask[..., frames], padding, constant_values=1)
+            chunk_mask[:, :n_kept, n_real:] = 0
             run = decode_masked(
-                self.graphs["c2f"], np.pad(codes[..., frames], padding), within, n_kept, self.mask_token, settings, seeds, (1, i)
-            )
+                self.graphs[graph], np.pad(codes[..., frames], padding), chunk_mask, n_kept, self.mask_token,
+                settings, seeds, (STAGES.index(graph), i),
+            )  # fmt: skip
             for step, arrays in enumerate(run):
                 filled, masked, confidence = (array[..., :n_real] for array in arrays)
                 result[..., frames] = filled
-                seen = Step("c2f", i, n_chunks, frames.start, step, steps, filled, masked, confidence)
+                seen = Step(graph, i, n_chunks, frames.start, step, settings.steps, filled, masked, confidence)
                 if on_step is not None and on_step(seen) is False:
                     return result
         return result

@@ -1,4 +1,4 @@
-"""What every test may ask for: the golden arrays, made by the public implementation itself, and models from them."""
+"""What every test may ask for: the golden arrays, made by the public implementation, and its models."""
 
 import os
 from pathlib import Path
