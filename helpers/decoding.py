@@ -126,6 +126,14 @@ def token_noise(
     return gumbel(uniform_noise(seed, *keys, step, 0, shape=shape)[rows])
 
 
+def remask_noise(seed: int, keys: tuple[int, ...], step: int, settings: Settings, n_places: int) -> np.ndarray:
+    """What is added to the confidence of each place, (N,): Gumbel noise that fades to nothing by the last step."""
+    shake = 0.0 if settings.greedy else settings.mask_temperature * (1 - (step + 1) / settings.steps)
+    if shake == 0:
+        return np.zeros(n_places, np.float32)
+    return np.float32(shake) * gumbel(uniform_noise(seed, *keys, step, 1, shape=(n_places,)))
+
+
 def seeds_of(seed: Seed, n_items: int) -> list[int]:
     """One seed an item. A single seed serves all: each item of a batch then gets what it would get alone."""
     seeds = list(seed) if np.ndim(seed) == 1 else [seed] * n_items
@@ -218,14 +226,12 @@ def advance(
     `keys` tell apart the noise of stages and chunks. Places that were given count as infinitely confident.
     """
     tokens, confidence = state.tokens.copy(), np.full(state.tokens.shape, np.inf, logits.dtype)
-    shake = 0.0 if settings.greedy else settings.mask_temperature * (1 - (step + 1) / settings.steps)
     for item, (rows, seed) in enumerate(zip(state.masked, seeds)):
         noise = None
         if settings.samples_at(step):
             noise = token_noise(seed, keys, step, logits.shape[1:], rows)
         tokens[item, rows], confidence[item, rows] = choose(logits[item, rows], settings, noise)
-        if shake > 0:
-            confidence[item] += np.float32(shake) * gumbel(uniform_noise(seed, *keys, step, 1, shape=rows.shape))
+        confidence[item] += remask_noise(seed, keys, step, settings, len(rows))
     count = n_remasked(step, settings.steps, state.n_start, state.masked.sum(1))
     return tokens, least_confident(confidence, count), confidence
 

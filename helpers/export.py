@@ -5,6 +5,7 @@ names, weights under the names that the modules give them, nodes named after the
 provenance in the file's metadata, and opset 17 for runtimes that know nothing newer.
 """
 
+import ast
 import contextlib
 import importlib.metadata
 import json
@@ -176,14 +177,25 @@ def name_nodes(model: ir.Model) -> None:
 
     Those notes hold stack traces: the paths of somebody's machine have no place in a file that travels.
     """
-    for index, node in enumerate(model.graph):
-        scopes = node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]").strip("[]").replace("'", "").split(", ")
-        node.name = f"{scopes[-2] if len(scopes) > 1 else ''}/{node.op_type}_{index}".lstrip("/")
+    nodes, following = list(model.graph), ""
+    for index, node in reversed(list(enumerate(nodes))):
+        scope = _module_of(node)
+        following = following if scope is None else scope  # a node the optimizer made belongs to what comes next
+        node.name = f"{following}/{node.op_type}_{index}".lstrip("/")
         node.metadata_props.clear()
     for value in [*model.graph.inputs, *model.graph.outputs, *model.graph.initializers.values()]:
         value.metadata_props.clear()
     model.graph.metadata_props.clear()
     model.metadata_props.clear()
+
+
+def _module_of(node: ir.Node) -> str | None:
+    """The path of the module whose code made the node; empty for the model itself, None where nobody knows."""
+    scopes = node.metadata_props.get("pkg.torch.onnx.name_scopes")
+    if scopes is None:
+        return None
+    *_, module, _ = ["", *ast.literal_eval(scopes)]
+    return "" if module.startswith("_empty") else module  # how torch.export marks code outside any module
 
 
 def name_dimensions(model: ir.Model, graph: GraphToExport) -> None:

@@ -17,7 +17,7 @@ import torch
 
 from helpers import files
 from helpers.codec import Codec
-from helpers.decoding import Settings, State, advance, flatten, start, token_noise, unflatten
+from helpers.decoding import Settings, State, advance, flatten, least_confident, n_remasked, remask_noise, start, token_noise, unflatten
 from helpers.errors import InputError
 from helpers.runtime import GRAPHS, MANIFEST, Pipeline, load_manifest
 from helpers.tables import Table
@@ -28,7 +28,7 @@ TOLERANCE = 1e-4  # of the largest value
 TIE = 1e-5  # float64 margin below which two candidates are equals
 SHAPES = ((1, 1), (3, 7), (2, 50), (1, 131), (1, 575), (1, 2000))  # batch, frames
 CODEC_SHAPES = ((1, 1), (3, 7), (2, 50), (1, 575))
-DECODE_SHAPE = (2, 100)
+DECODE_SHAPE = (2, 50)
 DECODINGS = {"12 steps, greedy": Settings(greedy=True), "12 steps, sampled": Settings()}
 
 
@@ -110,6 +110,9 @@ def verify_bundle(
     A bundle made with LoRA overlays needs the same overlays here. Raises InputError for what can't be read.
     """
     manifest = load_manifest(bundle)
+    for name in ("sha256", "source_sha256", "lora_sha256", "tools"):
+        if not isinstance(manifest.get(name), dict):
+            raise InputError(f"{Path(bundle) / MANIFEST} has no usable '{name}'; export the bundle again.")
     onnx = Pipeline.open(bundle)
     models = load_models(directory, loras)
     torch_pipeline = TorchPipeline(models.codec, models.coarse, models.c2f)
@@ -120,7 +123,7 @@ def verify_bundle(
         on_row(row)
         rows.append(row)
     problems = list(_file_problems(Path(bundle), manifest, models))
-    return Certificate(tuple(rows), tuple(problems), manifest.get("source_sha256", {}), manifest.get("sha256", {}), manifest.get("tools", {}))
+    return Certificate(tuple(rows), tuple(problems), manifest["source_sha256"], manifest["sha256"], manifest["tools"])
 
 
 def compare(models: Models, torch_pipeline: Pipeline, onnx: Pipeline) -> Iterator[Comparison]:
@@ -158,6 +161,8 @@ def compare_encoder(codec: Codec, torch_pipeline: Pipeline, onnx: Pipeline, batc
     n_samples = max(frames, onnx.spec.shortest_input) * onnx.hop
     audio = test_sound(batch, n_samples, onnx.sample_rate, rng)
     ours, theirs = torch_pipeline.graphs["codec_encoder"](audio), onnx.graphs["codec_encoder"](audio)
+    if ours.shape != theirs.shape:
+        raise InputError(f"codec_encoder.onnx gives codes of shape {theirs.shape}, PyTorch {ours.shape}; export again.")
     different, ties, margin = count_encoder_ties(codec, audio, ours, theirs)
     return Comparison("codec_encoder", batch, ours.shape[-1], ours.size, different, ties, margin=margin)
 
@@ -272,30 +277,40 @@ def compare_decoding(
 def decision_margin(
     state: State, logits: np.ndarray, step: int, settings: Settings, seeds: list[int], keys: tuple[int, ...],
     ours: tuple[np.ndarray, ...], theirs: tuple[np.ndarray, ...],
-) -> float:
-    """How far apart, in float64, the two choices of one step are at most: the tokens, and what is masked again."""
+) -> float:  # fmt: skip
+    """How far, in float64, the decisions of one step are from being equally good, at most.
+
+    Where tokens differ: the distance between the two scores. What is masked again follows from the tokens,
+    so each side is judged by its own: the distance of a wrongly sorted place from the threshold.
+    """
+    counts = n_remasked(step, settings.steps, state.n_start, state.masked.sum(1))
     margins = [0.0]
-    confidence = advance(state, logits, step, settings, seeds, keys)[2]
-    for item, seed in enumerate(seeds):
-        scores = logits[item] / settings.temperature
-        if settings.samples_at(step):
-            scores = scores + token_noise(seed, keys, step, scores.shape)
+    for item, (seed, count) in enumerate(zip(seeds, counts)):
+        scaled = logits[item] / settings.temperature
+        noise = token_noise(seed, keys, step, scaled.shape) if settings.samples_at(step) else 0
         places = np.flatnonzero(ours[0][item] != theirs[0][item])
-        margins += np.abs(scores[places, ours[0][item, places]] - scores[places, theirs[0][item, places]]).tolist()
-        swapped = confidence[item][ours[1][item] != theirs[1][item]]
-        margins += [float(swapped.max() - swapped.min())] if len(swapped) else []
-    return max(margins)
+        first, second = ((scaled + noise)[places, run[0][item, places]] for run in (ours, theirs))
+        margins += np.abs(first - second).tolist()
+        log_p = scaled - np.logaddexp.reduce(scaled, axis=-1, keepdims=True)
+        for tokens, masked, _ in (ours, theirs):
+            token = np.where(state.masked[item], tokens[item], 0)
+            certainty = np.where(state.masked[item], np.take_along_axis(log_p, token[:, None], 1)[:, 0], np.inf)
+            certainty = certainty + remask_noise(seed, keys, step, settings, len(token))
+            wrong = least_confident(certainty[None], np.array([count]))[0] != masked[item]
+            threshold = np.sort(certainty)[min(count, len(certainty) - 1)]
+            margins += np.abs(certainty[wrong] - threshold).tolist()
+    return float(np.nan_to_num(margins, nan=np.inf).max())
 
 
 def _file_problems(bundle: Path, manifest: dict, models: Models) -> Iterator[str]:
-    described = dict.fromkeys(f"{name}.onnx" for name in GRAPHS) | manifest.get("sha256", {})
+    described = dict.fromkeys(f"{name}.onnx" for name in GRAPHS) | manifest["sha256"]
     for name, expected in described.items():
         path = bundle / name
         if not path.is_file() or files.sha256(path) != expected:
             yield f"{name} is not the file that {MANIFEST} describes"
     for name, checkpoint in models.sources.items():
-        if manifest.get("source_sha256", {}).get(f"{name}.pth") != checkpoint.sha256():
+        if manifest["source_sha256"].get(f"{name}.pth") != checkpoint.sha256():
             yield f"the bundle was not made from this {name}.pth"
     for name, overlays in models.loras.items():
-        if manifest.get("lora_sha256", {}).get(name, []) != [overlay.sha256() for overlay in overlays]:
+        if manifest["lora_sha256"].get(name, []) != [overlay.sha256() for overlay in overlays]:
             yield f"the bundle was made with other LoRA overlays of {name} than were given here (--lora)"
