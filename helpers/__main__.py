@@ -37,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except MemoryError:
-        print("error: not enough memory for this; close other programs or use a shorter input.", file=sys.stderr)
+        print(
+            "error: not enough memory for this; close other programs or use a shorter input.", file=sys.stderr
+        )
         return 2
     except KeyboardInterrupt:
         print("stopped.", file=sys.stderr)
@@ -46,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> Parser:
     """All commands and their options."""
-    top = Parser(prog="python -m helpers", description="Take VampNet from its PyTorch checkpoint to ONNX, and play it.")
+    top = Parser(
+        prog="python -m helpers", description="Take VampNet from its PyTorch checkpoint to ONNX, and play it."
+    )
     commands = top.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
 
     command = commands.add_parser("inspect", help="tell what a .pth or .onnx file holds")
@@ -63,7 +67,9 @@ def parser() -> Parser:
     command.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="the directory to write")
     command.add_argument("--precision", default="fp32", help="fp32, the only one so far")
     command.add_argument("--opset", type=int, default=23, metavar="N", help="17 to 23 (default: %(default)s)")
-    command.add_argument("--external-data", action="store_true", help="put the weights beside the graphs, in NAME.onnx.data")
+    command.add_argument(
+        "--external-data", action="store_true", help="put the weights beside the graphs, in NAME.onnx.data"
+    )
     command.set_defaults(run=run_export)
 
     command = commands.add_parser("verify", help="compare a bundle with its checkpoints")
@@ -78,8 +84,22 @@ def parser() -> Parser:
 
 def add_checkpoints(command: argparse.ArgumentParser, required: bool) -> None:
     """--checkpoints and what goes with it."""
-    command.add_argument("--checkpoints", type=Path, required=required, metavar="DIR", help="holds codec.pth, coarse.pth, c2f.pth")
-    command.add_argument("--lora", type=Path, nargs="+", action="extend", default=[], metavar="FILE", help="overlays to lay over them")
+    command.add_argument(
+        "--checkpoints",
+        type=Path,
+        required=required,
+        metavar="DIR",
+        help="holds codec.pth, coarse.pth, c2f.pth",
+    )
+    command.add_argument(
+        "--lora",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="overlays to lay over them",
+    )
 
 
 def add_vamp(command: argparse.ArgumentParser) -> None:
@@ -90,29 +110,84 @@ def add_vamp(command: argparse.ArgumentParser) -> None:
     models = command.add_argument_group("models (one of --bundle and --checkpoints)")
     models.add_argument("--bundle", type=Path, metavar="BUNDLE")
     add_checkpoints(models, required=False)
-    models.add_argument("--provider", action="append", metavar="NAME", help="an ONNX Runtime execution provider, preferred first")
+    models.add_argument(
+        "--provider",
+        action="append",
+        metavar="NAME",
+        help="an ONNX Runtime execution provider, preferred first",
+    )
     how = command.add_argument_group("how to generate")
     how.add_argument("--seed", type=int, default=0, metavar="N")
     how.add_argument("--steps", type=int, default=12, metavar="N", help="coarse steps (default: %(default)s)")
-    how.add_argument("--fine-steps", type=int, default=2, metavar="N", help="fine steps (default: %(default)s)")
-    how.add_argument("--temperature", type=float, default=1.0, metavar="X", help="of the choice of tokens (default: %(default)s)")
-    how.add_argument("--mask-temperature", type=float, default=10.5, metavar="X", help="of the choice what to redo (default: %(default)s)")
+    how.add_argument(
+        "--fine-steps", type=int, default=2, metavar="N", help="fine steps (default: %(default)s)"
+    )
+    how.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="of the choice of tokens (default: %(default)s)",
+    )
+    how.add_argument(
+        "--mask-temperature",
+        type=float,
+        default=10.5,
+        metavar="X",
+        help="of the choice what to redo (default: %(default)s)",
+    )
     how.add_argument("--greedy", action="store_true", help="the most probable tokens, no noise")
-    how.add_argument("--typical-mass", type=float, metavar="X", help="typical filtering to this mass (default: off)")
+    how.add_argument(
+        "--typical-mass", type=float, metavar="X", help="typical filtering to this mass (default: off)"
+    )
     how.add_argument("--top-p", type=float, metavar="X", help="nucleus filtering to this mass (default: off)")
     keep = command.add_argument_group("what to keep")
-    keep.add_argument("--periodic", type=int, default=7, metavar="N", help="every N-th frame; 0 for none (default: %(default)s)")
-    keep.add_argument("--width", type=int, default=1, metavar="N", help="of each of those, in frames (default: %(default)s)")
+    keep.add_argument(
+        "--periodic",
+        type=int,
+        default=7,
+        metavar="N",
+        help="every N-th frame; 0 for none (default: %(default)s)",
+    )
+    keep.add_argument(
+        "--width", type=int, default=1, metavar="N", help="of each of those, in frames (default: %(default)s)"
+    )
     keep.add_argument("--roll", type=int, default=0, metavar="N", help="move them N frames to the right")
-    keep.add_argument("--codebooks", type=int, default=3, metavar="N", help="keep only in the first N codebooks (default: %(default)s)")
+    keep.add_argument(
+        "--codebooks",
+        type=int,
+        default=3,
+        metavar="N",
+        help="keep only in the first N codebooks (default: %(default)s)",
+    )
     keep.add_argument("--prefix", type=float, default=0.0, metavar="S", help="the first S seconds")
     keep.add_argument("--suffix", type=float, default=0.0, metavar="S", help="the last S seconds")
-    keep.add_argument("--onsets", type=int, default=0, metavar="W", help="W frames on either side of each onset")
+    keep.add_argument(
+        "--onsets", type=int, default=0, metavar="W", help="W frames on either side of each onset"
+    )
     keep.add_argument("--beats", type=float, default=0.0, metavar="S", help="S seconds from each beat on")
-    keep.add_argument("--random", type=float, default=1.0, metavar="P", help="generate only this share of places (default: all)")
-    keep.add_argument("--dropout", type=float, default=0.0, metavar="P", help="give up this share of the kept places")
-    keep.add_argument("--mask", type=Path, metavar="MASK.npy", help="instead of all these: an array (C, T) or (1, C, T), 1 = generate")
-    command.add_argument("--tokens", type=Path, metavar="OUT.npz", help="write input, mask, masked and codes, all int64 (1, C, T)")
+    keep.add_argument(
+        "--random",
+        type=float,
+        default=1.0,
+        metavar="P",
+        help="generate only this share of places (default: all)",
+    )
+    keep.add_argument(
+        "--dropout", type=float, default=0.0, metavar="P", help="give up this share of the kept places"
+    )
+    keep.add_argument(
+        "--mask",
+        type=Path,
+        metavar="MASK.npy",
+        help="instead of all these: an array (C, T) or (1, C, T), 1 = generate",
+    )
+    command.add_argument(
+        "--tokens",
+        type=Path,
+        metavar="OUT.npz",
+        help="write input, mask, masked and codes, all int64 (1, C, T)",
+    )
 
 
 def run_inspect(arguments: argparse.Namespace) -> None:
@@ -157,7 +232,9 @@ def run_verify(arguments: argparse.Namespace) -> int:
     from helpers.verify import verify_bundle
 
     with tqdm(unit="comparison", disable=None, leave=False) as bar:
-        certificate = verify_bundle(arguments.checkpoints, arguments.bundle, arguments.lora, lambda row: bar.update())
+        certificate = verify_bundle(
+            arguments.checkpoints, arguments.bundle, arguments.lora, lambda row: bar.update()
+        )
     print(certificate)
     if arguments.json:
         files.write_json(arguments.json, certificate.to_json())
@@ -171,25 +248,64 @@ def run_vamp(arguments: argparse.Namespace) -> None:
     sound.check_suffix(arguments.output)
     pipeline = open_pipeline(arguments)
     audio, sample_rate = sound.load(arguments.input)
-    rules = ("periodic", "width", "roll", "prefix", "suffix", "onsets", "beats", "random", "dropout", "codebooks")
-    prompt = Prompt(**{rule: getattr(arguments, rule) for rule in rules}) if arguments.mask is None else load_mask(arguments.mask)
-    how = ("seed", "steps", "fine_steps", "temperature", "mask_temperature", "greedy", "typical_mass", "top_p")
+    rules = (
+        "periodic",
+        "width",
+        "roll",
+        "prefix",
+        "suffix",
+        "onsets",
+        "beats",
+        "random",
+        "dropout",
+        "codebooks",
+    )
+    prompt = (
+        Prompt(**{rule: getattr(arguments, rule) for rule in rules})
+        if arguments.mask is None
+        else load_mask(arguments.mask)
+    )
+    how = (
+        "seed",
+        "steps",
+        "fine_steps",
+        "temperature",
+        "mask_temperature",
+        "greedy",
+        "typical_mass",
+        "top_p",
+    )
     with tqdm(unit="step", disable=None, leave=False) as bar:
 
         def on_step(step) -> None:
             bar.set_description(f"{step.stage} {step.chunk + 1}/{step.n_chunks}")
             bar.update()
 
-        vamp = vamp_audio(pipeline, audio, sample_rate, prompt, on_step=on_step, **{name: getattr(arguments, name) for name in how})
+        vamp = vamp_audio(
+            pipeline,
+            audio,
+            sample_rate,
+            prompt,
+            on_step=on_step,
+            **{name: getattr(arguments, name) for name in how},
+        )
     if arguments.tokens:
         masked = np.where(vamp.mask == 1, pipeline.mask_token, vamp.codes_in)
         with files.written_whole(arguments.tokens) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, input=vamp.codes_in, mask=vamp.mask, masked=masked, codes=vamp.codes_out)
+            np.savez_compressed(
+                file, input=vamp.codes_in, mask=vamp.mask, masked=masked, codes=vamp.codes_out
+            )
     sound.save(arguments.output, vamp.audio, sample_rate)
     share = vamp.mask.mean()
-    print(f"wrote {arguments.output}: {audio.shape[-1] / sample_rate:.2f} s, {share:.0%} of {vamp.mask.size} tokens generated")
+    print(
+        f"wrote {arguments.output}: {audio.shape[-1] / sample_rate:.2f} s, "
+        f"{share:.0%} of {vamp.mask.size} tokens generated"
+    )
     if vamp.missing_db > 1:
-        print(f"note: it is {vamp.missing_db:.1f} dB quieter than the input, so that its peak stays at 1.", file=sys.stderr)
+        print(
+            f"note: it is {vamp.missing_db:.1f} dB quieter than the input, so that its peak stays at 1.",
+            file=sys.stderr,
+        )
 
 
 def open_pipeline(arguments: argparse.Namespace):
@@ -198,7 +314,9 @@ def open_pipeline(arguments: argparse.Namespace):
         raise InputError("name the models with one of --bundle BUNDLE and --checkpoints DIR.")
     if arguments.bundle is not None:
         if arguments.lora:
-            raise InputError("--lora goes with --checkpoints; in a bundle the overlays are already folded in.")
+            raise InputError(
+                "--lora goes with --checkpoints; in a bundle the overlays are already folded in."
+            )
         from helpers.runtime import Pipeline
 
         return Pipeline.open(arguments.bundle, arguments.provider)
@@ -216,7 +334,9 @@ def load_mask(path: Path) -> np.ndarray:
     except OSError as error:
         raise InputError(f"cannot read the mask {path}: {error.strerror or 'not a .npy file'}.") from error
     except (ValueError, EOFError) as error:
-        raise InputError(f"{path} is not a mask: save one with numpy.save, as whole numbers 0 and 1.") from error
+        raise InputError(
+            f"{path} is not a mask: save one with numpy.save, as whole numbers 0 and 1."
+        ) from error
     if not isinstance(mask, np.ndarray):
         mask.close()
         raise InputError(f"{path} is not a mask but an archive; save the mask alone with numpy.save.")

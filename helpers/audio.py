@@ -29,14 +29,16 @@ ANALYSIS_RATE, ANALYSIS_WINDOW = 22050, 2048  # what librosa's onset and beat de
 
 # --- Checks -----------------------------------------------------------------------------------------------
 
+
 def _library(name: str):
     """Import the library `name`; one that is missing or cannot start is named in one line."""
     try:
         return importlib.import_module(name)
     except (ImportError, OSError) as error:  # OSError: soundfile without its shared library
         package = name.partition(".")[0]
-        raise InputError(f"{package} is needed for this and cannot be imported; install it with "
-                         f"`pip install {package}`.") from error
+        raise InputError(
+            f"{package} is needed for this and cannot be imported; install it with `pip install {package}`."
+        ) from error
 
 
 def _positive(name: str, value: int) -> int:
@@ -54,11 +56,14 @@ def _checked(audio: np.ndarray) -> np.ndarray:
     """`audio` as float32 with 1 to 3 dimensions, or an InputError that says what is wrong with it."""
     audio = np.asarray(audio)
     if not np.issubdtype(audio.dtype, np.floating):
-        raise InputError(f"audio has samples of type {audio.dtype}; convert them to float between -1 and 1 "
-                         "(16-bit integers: divide by 32768).")
+        raise InputError(
+            f"audio has samples of type {audio.dtype}; convert them to float between -1 and 1 "
+            "(16-bit integers: divide by 32768)."
+        )
     if audio.ndim not in (1, 2, 3):
-        raise InputError(f"audio has {audio.ndim} dimensions; shape it (N,), (channels, N) or "
-                         "(B, channels, N).")
+        raise InputError(
+            f"audio has {audio.ndim} dimensions; shape it (N,), (channels, N) or (B, channels, N)."
+        )
     if audio.size == 0:
         raise InputError("audio is empty: it has no samples; give at least one.")
     if audio.ndim > 1 and audio.shape[-2] > MOST_CHANNELS:
@@ -93,6 +98,7 @@ def _peaks(audio: np.ndarray) -> np.ndarray:
 
 # --- Files ------------------------------------------------------------------------------------------------
 
+
 def load(path: str | os.PathLike) -> tuple[np.ndarray, int]:
     """Read an audio file: ((channels, N) float32, sample rate in hertz).
 
@@ -108,8 +114,10 @@ def load(path: str | os.PathLike) -> tuple[np.ndarray, int]:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}; check the path.") from error
     except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a .raw file, which has no header
-        raise InputError(f"{path} cannot be read as audio: damaged, or not a sound file; give a WAV, FLAC, "
-                         "OGG or MP3 file.") from error
+        raise InputError(
+            f"{path} cannot be read as audio: damaged, or not a sound file; give a WAV, FLAC, "
+            "OGG or MP3 file."
+        ) from error
     try:
         return np.ascontiguousarray(_checked(np.concatenate(pieces).T)), sample_rate
     except InputError as error:
@@ -117,10 +125,11 @@ def load(path: str | os.PathLike) -> tuple[np.ndarray, int]:
 
 
 def check_suffix(path: str | os.PathLike) -> None:
-    """Raise InputError if `save` could not tell the format from the name: better before the work than after."""
+    """Raise InputError if `save` could not tell the format from the name: better before the work."""
     if Path(path).suffix.lower() not in FILE_FORMATS:
-        raise InputError(f"cannot tell the audio format of {path}; end its name with one of "
-                         f"{', '.join(FILE_FORMATS)}.")
+        raise InputError(
+            f"cannot tell the audio format of {path}; end its name with one of {', '.join(FILE_FORMATS)}."
+        )
 
 
 def save(path: str | os.PathLike, audio: np.ndarray, sample_rate: int) -> None:
@@ -136,23 +145,27 @@ def save(path: str | os.PathLike, audio: np.ndarray, sample_rate: int) -> None:
         raise InputError(f"audio is a batch of {len(batch)}; write one item to a file.")
     kind, subtype = FILE_FORMATS[path.suffix.lower()]
     if subtype == "VORBIS" and sample_rate > VORBIS_HIGHEST_RATE:
-        raise InputError(f"OGG holds rates up to {VORBIS_HIGHEST_RATE} Hz, not {sample_rate}; "
-                         "write WAV or FLAC.")
+        raise InputError(
+            f"OGG holds rates up to {VORBIS_HIGHEST_RATE} Hz, not {sample_rate}; write WAV or FLAC."
+        )
     soundfile = _library("soundfile")
     samples, channels = batch[0].T, batch.shape[1]
     encoded = io.BytesIO()  # in memory first: libsndfile says nothing when the disk fills at its last bytes
     try:
         with soundfile.SoundFile(encoded, "w", sample_rate, channels, subtype, format=kind) as file:
             for start in range(0, len(samples), PIECE_FRAMES):
-                file.write(samples[start:start + PIECE_FRAMES].clip(-1, 1))
+                file.write(samples[start : start + PIECE_FRAMES].clip(-1, 1))
     except soundfile.SoundFileError as error:
-        raise InputError(f"{path.suffix} cannot hold {channels} channels at {sample_rate} Hz; write a .wav "
-                         "file, or change the rate or the channels.") from error
+        raise InputError(
+            f"{path.suffix} cannot hold {channels} channels at {sample_rate} Hz; write a .wav "
+            "file, or change the rate or the channels."
+        ) from error
     with written_whole(path) as temporary:
         temporary.write_bytes(encoded.getbuffer())
 
 
 # --- Shape and rate ---------------------------------------------------------------------------------------
+
 
 def mono(audio: np.ndarray) -> np.ndarray:
     """The mean of the channels, (B, 1, N) float32."""
@@ -169,8 +182,10 @@ def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     if from_rate == to_rate:
         return audio
     if min(from_rate, to_rate) < LOWEST_RATE or max(from_rate, to_rate) > HIGHEST_RATE:
-        raise InputError(f"cannot resample from {from_rate} to {to_rate} Hz; both rates must be between "
-                         f"{LOWEST_RATE} and {HIGHEST_RATE} Hz.")
+        raise InputError(
+            f"cannot resample from {from_rate} to {to_rate} Hz; both rates must be between "
+            f"{LOWEST_RATE} and {HIGHEST_RATE} Hz."
+        )
     soxr = _library("soxr")
     length = -(-audio.shape[-1] * to_rate // from_rate)
     # soxr rounds the length, to nothing for a few samples; zeros after the end leave enough to cut from.
@@ -205,6 +220,7 @@ def seconds_to_frames(seconds: float, sample_rate: int, hop: int) -> int:
 
 # --- Loudness ---------------------------------------------------------------------------------------------
 
+
 def _k_weighted(batch: np.ndarray, sample_rate: int, length: int) -> np.ndarray:
     """(B, N) through the K-weighting of BS.1770 (a shelf for the head, a high-pass for low rumble).
 
@@ -212,16 +228,18 @@ def _k_weighted(batch: np.ndarray, sample_rate: int, length: int) -> np.ndarray:
     """
     iir_filter = _library("pyloudnorm").IIRfilter
     sosfilt = _library("scipy.signal").sosfilt
-    stages = [iir_filter(4.0, 1 / math.sqrt(2), 1500.0, sample_rate, "high_shelf"),
-              iir_filter(0.0, 0.5, 38.0, sample_rate, "high_pass")]
+    stages = [
+        iir_filter(4.0, 1 / math.sqrt(2), 1500.0, sample_rate, "high_shelf"),
+        iir_filter(0.0, 0.5, 38.0, sample_rate, "high_pass"),
+    ]
     # VampNet's meter rounds the coefficients to float32; unrounded, gains are off by one part in 100,000.
     sections = np.array([[*stage.b, *stage.a] for stage in stages], np.float32).astype(np.float64)
     state = np.zeros((len(sections), len(batch), 2))
     weighted = np.zeros((len(batch), length), np.float32)
     piece = 10 * sample_rate  # filtered in float64, ten seconds at a time to keep memory small
     for start in range(0, batch.shape[-1], piece):
-        samples = batch[:, start:start + piece].astype(np.float64)
-        weighted[:, start:start + samples.shape[-1]], state = sosfilt(sections, samples, zi=state)
+        samples = batch[:, start : start + piece].astype(np.float64)
+        weighted[:, start : start + samples.shape[-1]], state = sosfilt(sections, samples, zi=state)
     return weighted
 
 
@@ -284,8 +302,9 @@ def limit_peak(audio: np.ndarray, peak: float = 1.0) -> np.ndarray:
     return _per_item(audio, peak / np.maximum(_peaks(audio), peak)).clip(-peak, peak)
 
 
-def condition(audio: np.ndarray, sample_rate: int, model_rate: int, hop: int,
-              target_lufs: float = -24.0) -> np.ndarray:
+def condition(
+    audio: np.ndarray, sample_rate: int, model_rate: int, hop: int, target_lufs: float = -24.0
+) -> np.ndarray:
     """What the codec's encoder wants to hear, (B, 1, N) float32 with N a multiple of `hop`.
 
     Resampled to `model_rate`, mono, at `target_lufs`, scaled down if the peak then exceeds 1, and
@@ -306,8 +325,10 @@ def match_level(audio: np.ndarray, reference: np.ndarray, sample_rate: int) -> t
     audio = _checked(audio)
     wanted = loudness(reference, sample_rate, per_channel=True)
     if len(wanted) != len(as_batch(audio)):
-        raise InputError(f"audio has {len(as_batch(audio))} items and its reference {len(wanted)}; "
-                         "give one reference an item.")
+        raise InputError(
+            f"audio has {len(as_batch(audio))} items and its reference {len(wanted)}; "
+            "give one reference an item."
+        )
     audio = _per_item(audio, 1 / np.maximum(_peaks(audio), SMALLEST_PEAK))  # into the meter's range
     for _ in range(2):  # again, because a gain can move blocks across the absolute gate
         gap = wanted - loudness(audio, sample_rate, per_channel=True)
@@ -317,6 +338,7 @@ def match_level(audio: np.ndarray, reference: np.ndarray, sample_rate: int) -> t
 
 
 # --- Events -----------------------------------------------------------------------------------------------
+
 
 def _analysis_signal(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     """One item as mono (N,) at the rate librosa's defaults suit, at least one FFT window long."""

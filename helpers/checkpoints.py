@@ -62,9 +62,13 @@ def read(path: str | os.PathLike) -> Checkpoint:
     path = Path(path)
     content = _load(path)
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds a {type(content).__name__}, not a checkpoint (a dict with 'state_dict').")
+        raise InputError(
+            f"{path} holds a {type(content).__name__}, not a checkpoint (a dict with 'state_dict')."
+        )
     content = _plain(content)
-    tensors, metadata = (content["state_dict"], content.get("metadata")) if "state_dict" in content else (content, {})
+    tensors, metadata = (
+        (content["state_dict"], content.get("metadata")) if "state_dict" in content else (content, {})
+    )
     if not isinstance(tensors, dict) or not tensors or not all(isinstance(name, str) for name in tensors):
         raise InputError(f"{path} is not a checkpoint: it has no named tensors.")
     n_bytes = path.stat().st_size
@@ -74,7 +78,9 @@ def read(path: str | os.PathLike) -> Checkpoint:
         metadata["kwargs"] = _plain(metadata["kwargs"])
     checkpoint = Checkpoint(path, tensors, metadata)
     if not checkpoint.is_lora and not isinstance(metadata.get("kwargs"), dict):
-        raise InputError(f"{path} has no metadata 'kwargs', so the shape of its model is unknown: not a VampNet file.")
+        raise InputError(
+            f"{path} has no metadata 'kwargs', so the shape of its model is unknown: not a VampNet file."
+        )
     return checkpoint
 
 
@@ -88,7 +94,9 @@ def _load(path: Path) -> object:
         if is_zip:
             _check_archive(path)
         with torch.serialization.safe_globals(_STAND_INS), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # whatever it warns of is refused below, or is no concern of a reader
+            warnings.simplefilter(
+                "ignore"
+            )  # whatever it warns of is refused below, or is no concern of a reader
             return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except InputError:
         raise
@@ -102,7 +110,9 @@ def _check_archive(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
     if any(entry.filename.endswith("constants.pkl") for entry in entries):
-        raise InputError(f"{path} is a TorchScript program, not a checkpoint; name the file that holds its weights.")
+        raise InputError(
+            f"{path} is a TorchScript program, not a checkpoint; name the file that holds its weights."
+        )
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):  # can't be mapped
         raise InputError(f"{path} is a compressed archive, not a checkpoint; unpack it first.")
 
@@ -112,7 +122,9 @@ def _refusal(message: str) -> str:
     if name:
         return f"asks to load {shown(name[1])}, which is not data: refused, and nothing of it was run."
     if re.search(r"Unsupported operand (67|149)\b", message):  # instructions of pickle protocol 3 and later
-        return "is damaged or was saved with a pickle protocol other than 2; save it with torch.save's default."
+        return (
+            "is damaged or was saved with a pickle protocol other than 2; save it with torch.save's default."
+        )
     return "is damaged or not a PyTorch checkpoint; download it again, or name another file."
 
 
@@ -122,7 +134,7 @@ def _plain(mapping: dict) -> dict:
 
 
 def _checked(path: Path, name: str, tensor: object, n_bytes: int) -> Tensor:
-    """The tensor, if a file of `n_bytes` can hold it; without the gradient and attributes it may have been given."""
+    """The tensor, if a file of `n_bytes` can hold it, without the gradient and attributes it may have."""
     if not isinstance(tensor, Tensor):
         raise InputError(f"{path}: {shown(name)} is of type {type(tensor).__name__}; weights are tensors.")
     is_dense = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_nested
@@ -200,7 +212,9 @@ def find(directory: str | os.PathLike) -> dict[str, Path]:
             if all(path.is_file() for path in paths.values()):
                 return paths
     missing = [name for name in NAMES if not (directory / f"{name}.pth").is_file()]
-    raise InputError(f"{directory} lacks {_listed(missing)}; put them there, or name the directory that holds all three.")
+    raise InputError(
+        f"{directory} lacks {_listed(missing)}; put them there, or name the directory that holds all three."
+    )
 
 
 def course_checkpoints() -> Path:

@@ -49,9 +49,13 @@ class CodecConfig:
             sample_rate=integer(kwargs, "sample_rate"),
         )
         if len(config.codebook_dims) != n_codebooks:
-            raise InputError(f"the metadata names {len(config.codebook_dims)} codebook widths for {n_codebooks} codebooks.")
+            raise InputError(
+                f"the metadata names {len(config.codebook_dims)} codebook widths for {n_codebooks} codebooks."
+            )
         if config.decoder_dim % (1 << len(config.decoder_rates)):
-            raise InputError(f"'decoder_dim' {config.decoder_dim} does not halve {len(config.decoder_rates)} times.")
+            raise InputError(
+                f"'decoder_dim' {config.decoder_dim} does not halve {len(config.decoder_rates)} times."
+            )
         if math.prod(encoder_rates) != config.hop:
             raise InputError(
                 f"the metadata's encoder rates {encoder_rates} and decoder rates {config.decoder_rates} "
@@ -167,7 +171,9 @@ class Encoder(nn.Module):
         super().__init__()
         width = config.encoder_dim
         self.conv_in = same_conv(1, width, 7)
-        self.stages = nn.Sequential(*(EncoderStage(width << i, rate) for i, rate in enumerate(config.encoder_rates)))
+        self.stages = nn.Sequential(
+            *(EncoderStage(width << i, rate) for i, rate in enumerate(config.encoder_rates))
+        )
         width <<= len(config.encoder_rates)
         self.snake = Snake(width)
         self.conv_out = same_conv(width, config.latent_dim, 3)
@@ -183,7 +189,9 @@ class Decoder(nn.Module):
         super().__init__()
         width = config.decoder_dim
         self.conv_in = same_conv(config.latent_dim, width, 7)
-        self.stages = nn.Sequential(*(DecoderStage(width >> i, rate) for i, rate in enumerate(config.decoder_rates)))
+        self.stages = nn.Sequential(
+            *(DecoderStage(width >> i, rate) for i, rate in enumerate(config.decoder_rates))
+        )
         width >>= len(config.decoder_rates)
         self.snake = Snake(width)
         self.conv_out = same_conv(width, 1, 7)

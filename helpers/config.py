@@ -20,7 +20,7 @@ def shown(value: object) -> str:
 
 
 def integer(kwargs: Mapping, name: str, default: int | None = None, minimum: int = 1) -> int:
-    """The whole number `kwargs[name]`; `default` where it is absent or None. InputError if it makes no sense."""
+    """The whole number `kwargs[name]`; `default` where it is absent or None. Raises InputError."""
     value = kwargs.get(name)
     if value is None:
         value = default
@@ -33,7 +33,9 @@ def integers(kwargs: Mapping, name: str) -> tuple[int, ...]:
     """The non-empty list of whole numbers `kwargs[name]`."""
     values = kwargs.get(name)
     if not isinstance(values, list | tuple) or not 0 < len(values) <= 64:
-        raise InputError(f"the metadata's '{name}' should be a list of 1 to 64 whole numbers, not {shown(values)}.")
+        raise InputError(
+            f"the metadata's '{name}' should be a list of 1 to 64 whole numbers, not {shown(values)}."
+        )
     return tuple(_checked(name, value, 1) for value in values)
 
 
@@ -41,6 +43,7 @@ def _checked(name: str, value: object, minimum: int) -> int:
     whole = isinstance(value, int) and not isinstance(value, bool)
     if not whole or not minimum <= value <= LARGEST:
         raise InputError(
-            f"the metadata's '{name}' should be a whole number from {minimum} to {LARGEST}, not {shown(value)}."
+            f"the metadata's '{name}' should be a whole number from {minimum} to {LARGEST}, "
+            f"not {shown(value)}."
         )
     return value

@@ -41,10 +41,17 @@ class Settings:
         _require(_whole(self.steps) and self.steps >= 1, "steps", self.steps, "a whole number of at least 1")
         for name in ("temperature", "mask_temperature", "typical_mass", "top_p", "sample_cutoff"):
             value = getattr(self, name)
-            number = isinstance(value, int | float | np.number) or (value is None and name in ("typical_mass", "top_p"))
+            number = isinstance(value, int | float | np.number) or (
+                value is None and name in ("typical_mass", "top_p")
+            )
             _require(number, name, value, "a number")
         sharpest = 1e-6  # below it, float32 logits overflow
-        _require(sharpest <= self.temperature < np.inf, "temperature", self.temperature, "above 0 (for no noise: greedy)")
+        _require(
+            sharpest <= self.temperature < np.inf,
+            "temperature",
+            self.temperature,
+            "above 0 (for no noise: greedy)",
+        )
         _require(0 <= self.mask_temperature < np.inf, "mask_temperature", self.mask_temperature, "0 or above")
         for name in ("typical_mass", "top_p"):
             value = getattr(self, name)
@@ -94,14 +101,14 @@ class Step:
 def cosine_schedule(progress: np.ndarray | float) -> np.ndarray:
     """The share of tokens still masked at `progress` (0 to 1): cos(pi/2 * progress), float32.
 
-    In float32 all the way, as the reference computes it: float64 rounds differently at 2/3 and changes tokens.
+    In float32 all the way, as the reference computes it: float64 rounds differently at 2/3.
     """
     angle = np.float32(progress) * np.float32(np.pi) / np.float32(2)
     return np.clip(np.cos(np.float64(angle)).astype(np.float32), np.float32(1e-10), np.float32(1))
 
 
 def n_remasked(step: int, n_steps: int, n_start: np.ndarray, n_now: np.ndarray) -> np.ndarray:
-    """How many tokens of each item are masked again: fewer every time, at least one, none after the last step."""
+    """How many tokens of each item are masked again: ever fewer, at least one, none after the last step."""
     count = np.floor(cosine_schedule((step + 1) / n_steps) * n_start.astype(np.float32)).astype(np.int64)
     if step + 1 < n_steps:
         count = np.maximum(1, np.minimum(n_now - 1, count))
@@ -120,14 +127,20 @@ def uniform_noise(seed: int, *keys: int, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def token_noise(
-    seed: int, keys: tuple[int, ...], step: int, shape: tuple[int, ...], rows: np.ndarray | slice = slice(None)
+    seed: int,
+    keys: tuple[int, ...],
+    step: int,
+    shape: tuple[int, ...],
+    rows: np.ndarray | slice = slice(None),
 ) -> np.ndarray:
-    """Gumbel noise for `rows` of logits of shape (N, V). A place has its own noise, whatever else is masked."""
+    """Gumbel noise for `rows` of logits (N, V). A place has its own noise, whatever else is masked."""
     return gumbel(uniform_noise(seed, *keys, step, 0, shape=shape)[rows])
 
 
-def remask_noise(seed: int, keys: tuple[int, ...], step: int, settings: Settings, n_places: int) -> np.ndarray:
-    """What is added to the confidence of each place, (N,): Gumbel noise that fades to nothing by the last step."""
+def remask_noise(
+    seed: int, keys: tuple[int, ...], step: int, settings: Settings, n_places: int
+) -> np.ndarray:
+    """What is added to the confidence of each place, (N,): Gumbel noise that fades to nothing."""
     shake = 0.0 if settings.greedy else settings.mask_temperature * (1 - (step + 1) / settings.steps)
     if shake == 0:
         return np.zeros(n_places, np.float32)
@@ -138,7 +151,10 @@ def seeds_of(seed: Seed, n_items: int) -> list[int]:
     """One seed an item. A single seed serves all: each item of a batch then gets what it would get alone."""
     seeds = list(seed) if np.ndim(seed) == 1 else [seed] * n_items
     if len(seeds) != n_items or not all(_whole(value) and value >= 0 for value in seeds):
-        raise InputError(f"seed is {seed!r:.80}, but should be a whole number of at least 0, or one for each of {n_items} items.")
+        raise InputError(
+            f"seed is {seed!r:.80}, but should be a whole number of at least 0, "
+            f"or one for each of {n_items} items."
+        )
     return [int(value) for value in seeds]
 
 
@@ -200,7 +216,7 @@ def choose(logits: np.ndarray, settings: Settings, noise: np.ndarray | None) -> 
 
 
 def least_confident(confidence: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """Mark, for each item of (B, N), the `count` places of lowest confidence: those strictly below sorted[count]."""
+    """Mark, for each item of (B, N), the `count` least confident places: those below sorted[count]."""
     n_places = confidence.shape[1]
     threshold = np.take_along_axis(np.sort(confidence, axis=1), np.minimum(count, n_places - 1)[:, None], 1)
     return confidence < threshold
@@ -208,7 +224,7 @@ def least_confident(confidence: np.ndarray, count: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class State:
-    """The chunk between two steps, flattened: frames in order, in each frame the predicted codebooks in order.
+    """The chunk between two steps, flattened: frame after frame, in each its predicted codebooks in order.
 
     tokens (B, N) with MASK where a token is to be generated. n_start (B,): how many were masked at first.
     """
@@ -219,9 +235,14 @@ class State:
 
 
 def advance(
-    state: State, logits: np.ndarray, step: int, settings: Settings, seeds: Sequence[int], keys: tuple[int, ...]
+    state: State,
+    logits: np.ndarray,
+    step: int,
+    settings: Settings,
+    seeds: Sequence[int],
+    keys: tuple[int, ...],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One step: logits (B, N, V) -> tokens with every place filled, places to mask again, confidence; all (B, N).
+    """One step: logits (B, N, V) -> tokens (all filled), places to mask again, confidence, each (B, N).
 
     `keys` tell apart the noise of stages and chunks. Places that were given count as infinitely confident.
     """
@@ -237,10 +258,16 @@ def advance(
 
 
 def decode_masked(
-    logits_of: Logits, codes: np.ndarray, mask: np.ndarray, n_conditioning: int, mask_token: int,
-    settings: Settings, seeds: Sequence[int], keys: tuple[int, ...],
+    logits_of: Logits,
+    codes: np.ndarray,
+    mask: np.ndarray,
+    n_conditioning: int,
+    mask_token: int,
+    settings: Settings,
+    seeds: Sequence[int],
+    keys: tuple[int, ...],
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Fill the masked places of `codes`, yielding (codes, masked again, confidence), all (B, C, T), after each step.
+    """Fill the masked places of `codes`; yield (codes, masked again, confidence), (B, C, T), after each step.
 
     The first `n_conditioning` codebooks are only read; `mask` is 0 there. Each item counts its own masked
     places, so a batch gives each item what it gets alone.
@@ -258,7 +285,7 @@ def decode_masked(
 
 
 def start(codes: np.ndarray, mask: np.ndarray, n_conditioning: int, mask_token: int) -> State:
-    """The state before the first step. A place that already holds MASK is generated, whatever the mask says."""
+    """The state before the first step. A place that holds MASK is generated, whatever the mask says."""
     tokens = np.where(flatten(mask, n_conditioning) == 1, mask_token, flatten(codes, n_conditioning))
     masked = tokens == mask_token
     return State(tokens, masked, masked.sum(1))

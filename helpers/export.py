@@ -35,7 +35,9 @@ DEFAULT_OPSET = 23  # the first with Attention and RMSNormalization
 LOWEST_OPSET, HIGHEST_OPSET = 17, 23
 EXPORTER_LOWEST_OPSET = 18  # what the dynamo exporter itself can write
 PROTOBUF_LIMIT = 2_000_000_000  # bytes of weights beyond which one file can't hold them
-REDUCTIONS_CHANGED_IN_18 = ("ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceProd", "ReduceSumSquare")
+REDUCTIONS_CHANGED_IN_18 = tuple(
+    f"Reduce{kind}" for kind in ("Mean", "Max", "Min", "L1", "L2", "Prod", "SumSquare")
+)
 TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 
 
@@ -78,7 +80,9 @@ def graphs_to_export(models: Models) -> dict[str, GraphToExport]:
     audio = torch.zeros(2, 1, 12 * codec.hop)
     graphs = {
         "codec_encoder": GraphToExport(CodecEncoder(models.codec), audio, "audio", "codes", "samples"),
-        "codec_decoder": GraphToExport(CodecDecoder(models.codec), _codes(codec.n_codebooks), "codes", "audio", "frames"),
+        "codec_decoder": GraphToExport(
+            CodecDecoder(models.codec), _codes(codec.n_codebooks), "codes", "audio", "frames"
+        ),
     }
     for name, model in (("coarse", models.coarse), ("c2f", models.c2f)):
         graphs[name] = GraphToExport(model, _codes(model.config.n_codebooks), "codes", "logits", "frames")
@@ -92,7 +96,9 @@ def _codes(n_codebooks: int) -> Tensor:
 def check_opset(opset: int) -> None:
     """Raise InputError for an opset that can't be written."""
     if not LOWEST_OPSET <= opset <= HIGHEST_OPSET:
-        raise InputError(f"opset {opset} is not supported; choose one from {LOWEST_OPSET} to {HIGHEST_OPSET}.")
+        raise InputError(
+            f"opset {opset} is not supported; choose one from {LOWEST_OPSET} to {HIGHEST_OPSET}."
+        )
 
 
 def to_onnx(graph: GraphToExport, opset: int = DEFAULT_OPSET) -> ir.Model:
@@ -115,7 +121,8 @@ def to_onnx(graph: GraphToExport, opset: int = DEFAULT_OPSET) -> ir.Model:
     model = program.model
     if opset < EXPORTER_LOWEST_OPSET:
         lower_to_opset_17(model)
-    model.ir_version = min(model.ir_version, onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)]))
+    needed = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
+    model.ir_version = min(model.ir_version, needed)  # a runtime for an old opset reads no newer file format
     name_nodes(model)
     name_dimensions(model, graph)
     return model
@@ -151,7 +158,8 @@ def transpose_weights(model: ir.Model) -> None:
             continue
         turned = weight.const_value.numpy().T  # a view: a 1.3 GB model is not held twice
         name, output = weight.name, node.outputs[0]
-        stored = ir.Value(name=name, shape=ir.Shape(turned.shape), type=weight.type, const_value=ir.Tensor(turned, name=name))
+        value = ir.Tensor(turned, name=name)
+        stored = ir.Value(name=name, shape=ir.Shape(turned.shape), type=weight.type, const_value=value)
         output.replace_all_uses_with(stored)
         graph.remove(node, safe=True)
         del graph.initializers[name]
@@ -180,7 +188,8 @@ def name_nodes(model: ir.Model) -> None:
     nodes, following = list(model.graph), ""
     for index, node in reversed(list(enumerate(nodes))):
         scope = _module_of(node)
-        following = following if scope is None else scope  # a node the optimizer made belongs to what comes next
+        if scope is not None:  # a node the optimizer made belongs to what comes next
+            following = scope
         node.name = f"{following}/{node.op_type}_{index}".lstrip("/")
         node.metadata_props.clear()
     for value in [*model.graph.inputs, *model.graph.outputs, *model.graph.initializers.values()]:
@@ -190,7 +199,7 @@ def name_nodes(model: ir.Model) -> None:
 
 
 def _module_of(node: ir.Node) -> str | None:
-    """The path of the module whose code made the node; empty for the model itself, None where nobody knows."""
+    """The path of the module whose code made the node; empty for the model itself, None if unknown."""
     scopes = node.metadata_props.get("pkg.torch.onnx.name_scopes")
     if scopes is None:
         return None
@@ -199,14 +208,15 @@ def _module_of(node: ir.Node) -> str | None:
 
 
 def name_dimensions(model: ir.Model, graph: GraphToExport) -> None:
-    """Name the output's dynamic axes: the first is the batch, the one without a fixed size after it is time."""
+    """Name the output's dynamic axes: the first is the batch, another without a fixed size is time."""
     (output,) = model.graph.outputs
     time = "samples" if graph.output_name == "audio" else "frames"
-    output.shape = ir.Shape(["batch", *(size if isinstance(size, int) else time for size in list(output.shape)[1:])])
+    sizes = [size if isinstance(size, int) else time for size in output.shape]
+    output.shape = ir.Shape(["batch", *sizes[1:]])
 
 
 def save_graph(model: ir.Model, path: Path, metadata: dict[str, str], external_data: bool) -> None:
-    """Write an ONNX file; its weights beside it as `NAME.onnx.data` when asked to or when too big for one file."""
+    """Write an ONNX file; its weights go to `NAME.onnx.data` when asked to, or when too big for one file."""
     model.metadata_props.update(metadata)
     n_bytes = sum(value.const_value.nbytes for value in model.graph.initializers.values())
     model.producer_name, model.producer_version = "audio-models-everywhere", ""
@@ -218,7 +228,10 @@ def save_graph(model: ir.Model, path: Path, metadata: dict[str, str], external_d
 
 
 def export_bundle(
-    models: Models, out: str | os.PathLike, opset: int = DEFAULT_OPSET, external_data: bool = False,
+    models: Models,
+    out: str | os.PathLike,
+    opset: int = DEFAULT_OPSET,
+    external_data: bool = False,
     on_graph: Callable[[str], object] = lambda name: None,
 ) -> Path:
     """Write the four graphs and `bundle.json` into the directory `out`, whole or not at all.
@@ -233,8 +246,8 @@ def export_bundle(
     with bundle_directory(out) as directory:
         for name, graph in graphs_to_export(models).items():
             on_graph(name)
-            metadata = {"graph": name, "precision": "fp32", "source_sha256": json.dumps(_sources_of(name, sources)),
-                        "tools": json.dumps(versions)}  # fmt: skip
+            metadata = {"graph": name, "precision": "fp32", "tools": json.dumps(versions),
+                        "source_sha256": json.dumps(_sources_of(name, sources))}  # fmt: skip
             if loras.get(name):
                 metadata["lora_sha256"] = json.dumps(loras[name])
             save_graph(to_onnx(graph, opset), directory / f"{name}.onnx", metadata, external_data)
@@ -263,7 +276,7 @@ def _sources_of(graph: str, sources: dict[str, str]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def bundle_directory(out: Path) -> Iterator[Path]:
-    """Yield a temporary directory beside `out`; move what it holds to `out` when the block ends without an error.
+    """Yield a temporary directory; move what it holds to `out` when the block ends without an error.
 
     Files of an earlier bundle in `out` are replaced, anything else in it stays. After an error, Ctrl-C
     included, `out` is as it was.
@@ -277,7 +290,7 @@ def bundle_directory(out: Path) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=home))
         yield temporary
         if is_new:
-            temporary.chmod(files.usual_mode(0o777))  # mkdtemp makes directories that only their owner can enter
+            temporary.chmod(files.usual_mode(0o777))  # mkdtemp's are for their owner alone
             out.parent.mkdir(parents=True, exist_ok=True)
             os.replace(temporary, out)
         else:

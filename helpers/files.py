@@ -40,7 +40,7 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def existing_parent(path: Path) -> Path:
-    """The nearest thing above `path` that exists: missing directories are made there only when all went well."""
+    """The nearest thing above `path` that exists; directories that miss are made when all went well."""
     return next(parent for parent in path.absolute().parents if parent.exists())
 
 

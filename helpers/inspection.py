@@ -53,14 +53,16 @@ def architecture(checkpoint: Checkpoint) -> str:
     if "encoder_rates" in kwargs:
         config = CodecConfig.from_kwargs(kwargs)
         return (
-            f"a neural codec, {config.sample_rate} Hz, hop {config.hop} ({config.sample_rate / config.hop:.1f} frames/s), "
+            f"a neural codec, {config.sample_rate} Hz, hop {config.hop} "
+            f"({config.sample_rate / config.hop:.1f} frames/s), "
             f"{config.n_codebooks} codebooks of {config.codebook_size}"
         )
     if "n_heads" in kwargs:
         config = VampNetConfig.from_kwargs(kwargs)
         return (
-            f"a VampNet transformer, {config.n_layers} layers, width {config.embedding_dim}, {config.n_heads} heads, "
-            f"{config.n_codebooks} codebooks of {config.vocab_size}, {config.n_conditioning_codebooks} of them given"
+            f"a VampNet transformer, {config.n_layers} layers, width {config.embedding_dim}, "
+            f"{config.n_heads} heads, {config.n_codebooks} codebooks of {config.vocab_size}, "
+            f"{config.n_conditioning_codebooks} of them given"
         )
     return "a checkpoint of a model this course does not know"
 
@@ -101,23 +103,35 @@ def describe_graph(path: Path) -> Iterator[str]:
     if not graph.node and not graph.output:
         raise InputError(f"{path} is damaged or not an ONNX file (it holds no graph).")
     opsets = ", ".join(f"{entry.domain or 'ai.onnx'} {entry.version}" for entry in model.opset_import)
-    yield f"{path}: ONNX, opset {opsets}, written by {model.producer_name or 'unknown'}, {_megabytes(path.stat().st_size)}"
+    size = _megabytes(path.stat().st_size)
+    yield f"{path}: ONNX, opset {opsets}, written by {model.producer_name or 'unknown'}, {size}"
     weights = {value.name for value in graph.initializer}
     for label, values in (("input", graph.input), ("output", graph.output)):
         for value in values:
             if value.name not in weights:
                 yield f"  {label:6} {value.name}: {_type(value)}"
     operators = Counter(f"{node.domain + '.' if node.domain else ''}{node.op_type}" for node in graph.node)
-    yield f"  {len(graph.node)} nodes: " + ", ".join(f"{count} {name}" for name, count in operators.most_common())
+    yield f"  {len(graph.node)} nodes: " + ", ".join(
+        f"{count} {name}" for name, count in operators.most_common()
+    )
     by_kind: dict[str, list[int]] = defaultdict(list)
     for weight in graph.initializer:
         by_kind[onnx.TensorProto.DataType.Name(weight.data_type).lower()].append(_n_elements(weight))
-    precision = ", ".join(f"{sum(counts):,} {kind}" for kind, counts in sorted(by_kind.items(), key=lambda pair: -sum(pair[1])))
+    precision = ", ".join(
+        f"{sum(counts):,} {kind}" for kind, counts in sorted(by_kind.items(), key=lambda pair: -sum(pair[1]))
+    )
     yield f"  {len(graph.initializer)} weights: {precision or 'none'}"
-    outside = {entry.value for weight in graph.initializer for entry in weight.external_data if entry.key == "location"}
+    outside = {
+        entry.value
+        for weight in graph.initializer
+        for entry in weight.external_data
+        if entry.key == "location"
+    }
     for name in sorted(outside):
         beside = path.parent / name
-        state = _megabytes(beside.stat().st_size) if Path(name).name == name and beside.is_file() else "MISSING"
+        state = (
+            _megabytes(beside.stat().st_size) if Path(name).name == name and beside.is_file() else "MISSING"
+        )
         yield f"  external data: {name!r:.100} ({state})"
     for entry in model.metadata_props:
         yield f"  {entry.key}: {_plain(entry.value)}"
@@ -125,7 +139,9 @@ def describe_graph(path: Path) -> Iterator[str]:
 
 def _type(value: onnx.ValueInfoProto) -> str:
     tensor = value.type.tensor_type
-    shape = ", ".join(d.dim_param or (str(d.dim_value) if d.HasField("dim_value") else "?") for d in tensor.shape.dim)
+    shape = ", ".join(
+        d.dim_param or (str(d.dim_value) if d.HasField("dim_value") else "?") for d in tensor.shape.dim
+    )
     return f"{onnx.TensorProto.DataType.Name(tensor.elem_type).lower()} ({shape})"
 
 

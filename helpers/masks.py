@@ -59,12 +59,13 @@ def _keep_around(shape: Shape, frames: Sequence[int], before: int, after: int) -
     generated = np.ones(shape[2], np.int64)
     for frame in frames:
         frame = _whole("a frame", frame)
-        generated[max(0, frame - before):max(0, frame + after)] = 0
+        generated[max(0, frame - before) : max(0, frame + after)] = 0
     return mask * generated
 
 
-def periodic(shape: Shape, period: int, width: int = 1, roll: int | None = 0,
-             rng: np.random.Generator | None = None) -> np.ndarray:
+def periodic(
+    shape: Shape, period: int, width: int = 1, roll: int | None = 0, rng: np.random.Generator | None = None
+) -> np.ndarray:
     """Keep every `period`-th frame, 2 * (width // 2) + 1 frames wide, cut at both ends; period 0 keeps none.
 
     `roll` then moves the mask to the right, what leaves at the end coming back at the start; None draws
@@ -82,8 +83,8 @@ def periodic(shape: Shape, period: int, width: int = 1, roll: int | None = 0,
 def inpaint(shape: Shape, n_prefix: int, n_suffix: int) -> np.ndarray:
     """Keep the first `n_prefix` and the last `n_suffix` frames, and generate what is between."""
     mask = full(shape)
-    mask[:, :, :_count("prefix", n_prefix)] = 0
-    mask[:, :, max(0, shape[2] - _count("suffix", n_suffix)):] = 0
+    mask[:, :, : _count("prefix", n_prefix)] = 0
+    mask[:, :, max(0, shape[2] - _count("suffix", n_suffix)) :] = 0
     return mask
 
 
@@ -122,14 +123,14 @@ def dropout(mask: np.ndarray, probability: float, rng: np.random.Generator) -> n
 def codebook_mask(mask: np.ndarray, n: int) -> np.ndarray:
     """Generate codebooks `n` and above entirely."""
     mask = mask.copy()
-    mask[:, _count("codebook mask", n):] = 1
+    mask[:, _count("codebook mask", n) :] = 1
     return mask
 
 
 def codebook_unmask(mask: np.ndarray, n: int) -> np.ndarray:
     """Keep codebooks below `n` entirely (the conditioning books)."""
     mask = mask.copy()
-    mask[:, :_count("codebook unmask", n)] = 0
+    mask[:, : _count("codebook unmask", n)] = 0
     return mask
 
 
@@ -150,8 +151,13 @@ def union(*masks: np.ndarray) -> np.ndarray:
     return np.maximum.reduce(_same_shape(masks))
 
 
-def build(*masks: np.ndarray, drop: float = 0.0, rng: np.random.Generator | None = None,
-          keep_below: int = 0, generate_from: int | None = None) -> np.ndarray:
+def build(
+    *masks: np.ndarray,
+    drop: float = 0.0,
+    rng: np.random.Generator | None = None,
+    keep_below: int = 0,
+    generate_from: int | None = None,
+) -> np.ndarray:
     """One mask from many, in VampNet's order: intersection, dropout, codebook unmask, codebook mask.
 
     `drop` is the dropout's probability (above 0 it needs `rng`), `keep_below` the number of codebooks kept
@@ -170,8 +176,10 @@ def check(mask: np.ndarray, codes_shape: Shape) -> np.ndarray:
     if mask.dtype != bool and not np.issubdtype(mask.dtype, np.integer):
         raise InputError(f"a mask holds whole numbers 0 and 1 or booleans, not {mask.dtype}.")
     if mask.shape != tuple(codes_shape):
-        raise InputError(f"the mask has the shape {mask.shape} and the codes {tuple(codes_shape)}; "
-                         "give one mask value a code.")
+        raise InputError(
+            f"the mask has the shape {mask.shape} and the codes {tuple(codes_shape)}; "
+            "give one mask value a code."
+        )
     if not np.isin(mask, (0, 1)).all():
         raise InputError("a mask holds only 0 (keep) and 1 (generate).")
     return mask.astype(np.int64)

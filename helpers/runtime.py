@@ -29,9 +29,9 @@ PIECE_SECONDS = 10  # how much audio the codec is given at once
 Graph = Callable[[np.ndarray], np.ndarray]
 OnStep = Callable[[Step], object]
 NOT_IMPLEMENTED = {
-    "cfg_guidance": "classifier-free guidance needs a prediction without the prompt, which these graphs don't make",
-    "feedback_steps": "with the same mask each time it repeats the same vamp; feed the output back in instead",
-    "time_stretch_factor": "it is not part of this runtime; stretch the codes with numpy.repeat before masking",
+    "cfg_guidance": "guidance needs a prediction without the prompt, which these graphs don't make",
+    "feedback_steps": "with one mask it repeats the same vamp; feed the output back in instead",
+    "time_stretch_factor": "the runtime has none; stretch the codes with numpy.repeat before masking",
 }
 
 
@@ -83,7 +83,11 @@ class Pipeline:
         self.spec = spec
         self.graphs = graphs
         self.sample_rate, self.hop = spec.sample_rate, spec.hop
-        self.n_codebooks, self.codebook_size, self.mask_token = spec.n_codebooks, spec.codebook_size, spec.mask_token
+        self.n_codebooks, self.codebook_size, self.mask_token = (
+            spec.n_codebooks,
+            spec.codebook_size,
+            spec.mask_token,
+        )
         self.n_coarse_codebooks = spec.n_coarse_codebooks
         self.n_conditioning_codebooks = spec.n_conditioning_codebooks
 
@@ -109,7 +113,9 @@ class Pipeline:
         if condition:
             audio = sound.condition(audio, sample_rate, self.sample_rate, self.hop, TARGET_LUFS)
         elif sample_rate != self.sample_rate:
-            raise InputError(f"the audio is at {sample_rate} Hz, the models at {self.sample_rate} Hz; use condition=True.")
+            raise InputError(
+                f"the audio is at {sample_rate} Hz, the models at {self.sample_rate} Hz; use condition=True."
+            )
         else:
             audio = sound.pad_to_multiple(sound.mono(audio), self.hop)
         n_hops = max(audio.shape[-1] // self.hop, self.spec.shortest_input)
@@ -120,9 +126,13 @@ class Pipeline:
         """Codes int64 (B, C, T) -> audio float32 (B, 1, M) at `sample_rate`. MASK sounds as token 0."""
         codes = self._checked(codes)
         codes = np.where(codes == self.mask_token, 0, codes)
-        return self._in_pieces("codec_decoder", codes, codes.shape[-1], 1, self.hop, self.spec.decoder_context)
+        return self._in_pieces(
+            "codec_decoder", codes, codes.shape[-1], 1, self.hop, self.spec.decoder_context
+        )
 
-    def _in_pieces(self, graph: str, x: np.ndarray, n_frames: int, step_in: int, step_out: int, context: int) -> np.ndarray:
+    def _in_pieces(
+        self, graph: str, x: np.ndarray, n_frames: int, step_in: int, step_out: int, context: int
+    ) -> np.ndarray:
         """Run a convolutional graph piece by piece, each with the context its outputs depend on.
 
         The result is that of the whole at once, in memory that does not grow with the length. A frame is
@@ -143,10 +153,22 @@ class Pipeline:
     # --- codes to codes
 
     def coarse(
-        self, codes: np.ndarray, mask: np.ndarray, *, steps: int = 12, temperature: float = 1.0,
-        mask_temperature: float = 10.5, typical_mass: float | None = None, typical_min_tokens: int = 64,
-        top_p: float | None = None, sample_cutoff: float = 1.0, greedy: bool = False, seed: Seed = 0,
-        chunk: int | None = None, on_step: OnStep | None = None, **unknown: object,
+        self,
+        codes: np.ndarray,
+        mask: np.ndarray,
+        *,
+        steps: int = 12,
+        temperature: float = 1.0,
+        mask_temperature: float = 10.5,
+        typical_mass: float | None = None,
+        typical_min_tokens: int = 64,
+        top_p: float | None = None,
+        sample_cutoff: float = 1.0,
+        greedy: bool = False,
+        seed: Seed = 0,
+        chunk: int | None = None,
+        on_step: OnStep | None = None,
+        **unknown: object,
     ) -> np.ndarray:
         """Generate the masked places of the coarse codebooks; all books come back, the fine ones as given.
 
@@ -157,7 +179,14 @@ class Pipeline:
         """
         _refuse(unknown)
         settings = Settings(
-            steps, temperature, mask_temperature, typical_mass, typical_min_tokens, top_p, sample_cutoff, greedy
+            steps,
+            temperature,
+            mask_temperature,
+            typical_mass,
+            typical_min_tokens,
+            top_p,
+            sample_cutoff,
+            greedy,
         )
         codes, books = self._checked(codes, at_least=self.n_coarse_codebooks), slice(self.n_coarse_codebooks)
         empty = codes == self.mask_token  # a place that holds MASK is generated, whatever the mask says
@@ -170,10 +199,22 @@ class Pipeline:
         return np.concatenate([coarse, codes[:, self.n_coarse_codebooks :]], axis=1)
 
     def fine(
-        self, codes: np.ndarray, mask: np.ndarray | None = None, *, steps: int = 2, temperature: float = 1.0,
-        mask_temperature: float = 10.5, typical_mass: float | None = None, typical_min_tokens: int = 64,
-        top_p: float | None = None, sample_cutoff: float = 1.0, greedy: bool = False, seed: Seed = 0,
-        chunk: int | None = None, on_step: OnStep | None = None, **unknown: object,
+        self,
+        codes: np.ndarray,
+        mask: np.ndarray | None = None,
+        *,
+        steps: int = 2,
+        temperature: float = 1.0,
+        mask_temperature: float = 10.5,
+        typical_mass: float | None = None,
+        typical_min_tokens: int = 64,
+        top_p: float | None = None,
+        sample_cutoff: float = 1.0,
+        greedy: bool = False,
+        seed: Seed = 0,
+        chunk: int | None = None,
+        on_step: OnStep | None = None,
+        **unknown: object,
     ) -> np.ndarray:
         """Generate the masked places of the fine codebooks, conditioned on the coarse ones, which are kept.
 
@@ -183,7 +224,14 @@ class Pipeline:
         """
         _refuse(unknown)
         settings = Settings(
-            steps, temperature, mask_temperature, typical_mass, typical_min_tokens, top_p, sample_cutoff, greedy
+            steps,
+            temperature,
+            mask_temperature,
+            typical_mass,
+            typical_min_tokens,
+            top_p,
+            sample_cutoff,
+            greedy,
         )
         n_kept, length = self.n_conditioning_codebooks, _chunk(chunk, self.spec.c2f_chunk)
         codes = self._checked(codes, at_least=n_kept)
@@ -195,10 +243,18 @@ class Pipeline:
         return self._fill("c2f", codes, mask, n_kept, length, length, settings, seed, on_step)
 
     def _fill(
-        self, graph: str, codes: np.ndarray, mask: np.ndarray, n_kept: int, length: int, shortest: int,
-        settings: Settings, seed: Seed, on_step: OnStep | None,
+        self,
+        graph: str,
+        codes: np.ndarray,
+        mask: np.ndarray,
+        n_kept: int,
+        length: int,
+        shortest: int,
+        settings: Settings,
+        seed: Seed,
+        on_step: OnStep | None,
     ) -> np.ndarray:
-        """Masked decoding chunk by chunk, `length` frames each; returns the codes with the masked places filled.
+        """Masked decoding chunk by chunk, `length` frames each: the codes with their masked places filled.
 
         A chunk with fewer frames than `shortest` is padded: tokens 0, and the padding is generated too, and
         counts in the schedule, in all but the first `n_kept` books. Chunks with nothing masked are skipped.
@@ -220,16 +276,26 @@ class Pipeline:
             for step, arrays in enumerate(run):
                 filled, masked, confidence = (array[..., :n_real] for array in arrays)
                 result[..., frames] = filled
-                seen = Step(graph, i, n_chunks, frames.start, step, settings.steps, filled, masked, confidence)
+                seen = Step(
+                    graph, i, n_chunks, frames.start, step, settings.steps, filled, masked, confidence
+                )
                 if on_step is not None and on_step(seen) is False:
                     return result
         return result
 
     def vamp(
-        self, codes: np.ndarray, mask: np.ndarray, *, steps: int = 12, fine_steps: int = 2, chunk: int | None = None,
-        fine_chunk: int | None = None, on_step: OnStep | None = None, **settings: object,
+        self,
+        codes: np.ndarray,
+        mask: np.ndarray,
+        *,
+        steps: int = 12,
+        fine_steps: int = 2,
+        chunk: int | None = None,
+        fine_chunk: int | None = None,
+        on_step: OnStep | None = None,
+        **settings: object,
     ) -> np.ndarray:
-        """`coarse`, then `fine`, with the same mask, settings and seed. Codes (B, C, T) -> codes (B, C, T)."""
+        """`coarse`, then `fine`, with the same mask, settings and seed. Codes (B, C, T) to the same shape."""
         stopped = False
 
         def watch(step: Step) -> bool:
@@ -246,7 +312,9 @@ class Pipeline:
         """Codes as int64, or an InputError: whole tokens, (B, C, T), nothing out of range."""
         codes = np.asarray(codes)
         if codes.ndim != 3 or not np.issubdtype(codes.dtype, np.integer):
-            raise InputError(f"codes are whole numbers shaped (B, {self.n_codebooks}, T), not {codes.dtype} {codes.shape}.")
+            raise InputError(
+                f"codes are whole numbers shaped (B, {self.n_codebooks}, T), not {codes.dtype} {codes.shape}."
+            )
         wanted = self.n_codebooks if at_least is None else at_least
         if not wanted <= codes.shape[1] <= self.n_codebooks:
             several = f"{wanted} to {self.n_codebooks}" if wanted < self.n_codebooks else f"{wanted}"
@@ -254,7 +322,9 @@ class Pipeline:
         if codes.size == 0:
             raise InputError("codes are empty: there is no frame to work on.")
         if codes.min() < 0 or codes.max() > self.mask_token:
-            raise InputError(f"codes must lie between 0 and {self.mask_token - 1} (or be MASK, {self.mask_token}).")
+            raise InputError(
+                f"codes must lie between 0 and {self.mask_token - 1} (or be MASK, {self.mask_token})."
+            )
         return codes.astype(np.int64)
 
 
@@ -293,7 +363,9 @@ class OnnxGraph:
         session, feed = self.session, {self.input_name: array}
         try:
             return session.run(None, feed)[0]
-        except Exception as error:  # onnxruntime raises many kinds; the input was checked, so the graph is at fault
+        except (
+            Exception
+        ) as error:  # onnxruntime raises many kinds; the input was checked, so the graph is at fault
             raise InputError(
                 f"{self.path} failed on {array.dtype} {array.shape} ({_first_line(error)}); export it again."
             ) from error
@@ -314,7 +386,9 @@ class OnnxGraph:
         running = session.get_providers()
         for name in self.providers:
             if name not in running:  # it is present, and failed to start without an error
-                warnings.warn(f"{name} could not be started: {self.path.name} uses {running[0]}.", Notice, stacklevel=2)
+                warnings.warn(
+                    f"{name} could not be started: {self.path.name} uses {running[0]}.", Notice, stacklevel=2
+                )
         return session
 
     @cached_property
@@ -338,7 +412,11 @@ def available_providers(wanted: Sequence[str]) -> list[str]:
     chosen += [CPU] if CPU not in chosen else []
     for name in wanted:
         if name not in present:
-            warnings.warn(f"{name} is not available here ({', '.join(present)} are): using {chosen[0]}.", Notice, stacklevel=3)
+            warnings.warn(
+                f"{name} is not available here ({', '.join(present)} are): using {chosen[0]}.",
+                Notice,
+                stacklevel=3,
+            )
     return chosen
 
 
@@ -366,7 +444,9 @@ def load_manifest(bundle: str | os.PathLike) -> dict:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{bundle} is not a bundle: cannot read {MANIFEST} ({error.strerror}); make one with export.") from error
+        raise InputError(
+            f"{bundle} is not a bundle: cannot read {MANIFEST} ({error.strerror}); make one with export."
+        ) from error
     except ValueError as error:
         raise InputError(f"{path} is damaged: it is not JSON; export the bundle again.") from error
     if not isinstance(manifest, dict):

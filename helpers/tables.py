@@ -35,7 +35,11 @@ class Table:
     def _repr_html_(self) -> str:
         rows = self.cells()
         body = "".join(_html_row(row, "td") for row in rows)
-        scroll = f" style='max-height:{SCROLLS_FROM * 1.6:.0f}em;overflow:auto'" if len(rows) > SCROLLS_FROM else ""
+        scroll = (
+            f" style='max-height:{SCROLLS_FROM * 1.6:.0f}em;overflow:auto'"
+            if len(rows) > SCROLLS_FROM
+            else ""
+        )
         return (
             f"<p>{html.escape(self.summary())}</p><div{scroll}>"
             f"<table><thead>{_html_row(self.headings, 'th')}</thead><tbody>{body}</tbody></table></div>"
@@ -43,4 +47,8 @@ class Table:
 
 
 def _html_row(cells: Iterable[str], tag: str) -> str:
-    return "<tr>" + "".join(f"<{tag} style='text-align:left'>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+    return (
+        "<tr>"
+        + "".join(f"<{tag} style='text-align:left'>{html.escape(cell)}</{tag}>" for cell in cells)
+        + "</tr>"
+    )

@@ -79,10 +79,13 @@ class TransferReport(Table):
 
     def summary(self) -> str:
         """One line: how many tensors went where."""
-        count = {status: sum(len(row.sources) for row in self.rows if row.status == status) for status in STATUSES}
+        count = {
+            status: sum(len(row.sources) for row in self.rows if row.status == status) for status in STATUSES
+        }
         parts = [f"{n} {status}" for status, n in count.items() if n]
         n = len(self.sources)
-        return f"{self.name}: {n} of {n} tensors accounted for ({', '.join(parts)}), largest difference {self.largest_difference:.1e}"
+        accounted = f"{n} of {n} tensors accounted for ({', '.join(parts)})"
+        return f"{self.name}: {accounted}, largest difference {self.largest_difference:.1e}"
 
     def cells(self) -> list[tuple[str, ...]]:
         return [_cells(row) for row in self.rows]
@@ -123,9 +126,13 @@ class Transfer:
         tensor = self.tensors.get(source)
         if tensor is None:
             self.problems.append(f"'{source}' is missing")
-        elif len(tensor.shape) != len(shape) or any(n != want if want else n == 0 for want, n in zip(shape, tensor.shape)):
+        elif len(tensor.shape) != len(shape) or any(
+            n != want if want else n == 0 for want, n in zip(shape, tensor.shape)
+        ):
             wanted = "x".join("any" if n is None else str(n) for n in shape)
-            self.problems.append(f"'{source}' has shape {'x'.join(map(str, tensor.shape))}, should be {wanted}")
+            self.problems.append(
+                f"'{source}' has shape {'x'.join(map(str, tensor.shape))}, should be {wanted}"
+            )
         elif not tensor.isfinite().all():
             self.problems.append(f"'{source}' holds NaN or infinite values")
         else:
@@ -141,7 +148,9 @@ class Transfer:
             return
         self.values[target] = value
         difference = (value.double().reshape(exact.shape) - exact.double()).abs().max().item()
-        self.rows.append(TransferRow(tuple(sources), target, tuple(value.shape), how, difference, value.abs().max().item()))
+        self.rows.append(
+            TransferRow(tuple(sources), target, tuple(value.shape), how, difference, value.abs().max().item())
+        )
 
     def copy(self, target: str, source: str, shape: tuple[int, ...] | None = None) -> None:
         """The same numbers; `shape` is the source's where it differs from the parameter's."""
@@ -171,7 +180,7 @@ class Transfer:
         self.weight_norm(f"{target}.weight", prefix)
 
     def linear(self, target: str, prefix: str, may_adapt: bool) -> None:
-        """A projection without bias; where LoRA matrices lie beside it, w + (alpha / r) B A (Hu et al. 2021)."""
+        """A projection without bias; with LoRA matrices beside it, w + (alpha / r) B A (Hu et al. 2021)."""
         rows, columns = self.targets[f"{target}.weight"].shape
         adapters = [f"{prefix}{ending}" for ending in LORA_ENDINGS]
         if not may_adapt or not any(name in self.tensors for name in adapters):
@@ -183,10 +192,14 @@ class Transfer:
         if weight is None or down is None or up is None:
             return
         if down.shape[0] != up.shape[1]:
-            self.problems.append(f"'{adapters[0]}' has rank {down.shape[0]}, '{adapters[1]}' has rank {up.shape[1]}")
+            self.problems.append(
+                f"'{adapters[0]}' has rank {down.shape[0]}, '{adapters[1]}' has rank {up.shape[1]}"
+            )
         else:
             update = LORA_ALPHA / down.shape[0] * (up.double() @ down.double())
-            self.put(f"{target}.weight", (f"{prefix}.weight", *adapters), "LoRA folded", weight.double() + update)
+            self.put(
+                f"{target}.weight", (f"{prefix}.weight", *adapters), "LoRA folded", weight.double() + update
+            )
 
     def leave(self, source: str, reason: str) -> None:
         """Name a tensor that is deliberately not used."""
@@ -197,9 +210,13 @@ class Transfer:
 
     def finish(self) -> TransferReport:
         """Load the weights. Raises InputError naming every tensor that is missing, left over or wrong."""
-        self.problems += [f"{shown(name)} is not part of this model" for name in self.tensors if name not in self.seen]
         self.problems += [
-            f"'{row.target}' differs from its source by {row.difference:.1e}" for row in self.rows if row.status == "different"
+            f"{shown(name)} is not part of this model" for name in self.tensors if name not in self.seen
+        ]
+        self.problems += [
+            f"'{row.target}' differs from its source by {row.difference:.1e}"
+            for row in self.rows
+            if row.status == "different"
         ]
         if self.problems:
             more = f"; and {len(self.problems) - MOST_SHOWN} more" if len(self.problems) > MOST_SHOWN else ""
@@ -252,7 +269,9 @@ def _decoder(move: Transfer, n_stages: int) -> None:
         move.conv(f"{stage}.upsample", f"{block}.1")
         for j in range(3):
             for k in range(3):
-                _residual_layer(move, f"{stage}.mix.stacks.{j}.{k}", f"{block}.2.mrf_blocks.{j}.block.{k}.layer")
+                _residual_layer(
+                    move, f"{stage}.mix.stacks.{j}.{k}", f"{block}.2.mrf_blocks.{j}.block.{k}.layer"
+                )
     move.copy("decoder.snake.alpha", f"decoder.model.{n_stages + 1}.alpha")
     move.conv("decoder.conv_out", f"decoder.model.{n_stages + 2}")
 
@@ -268,14 +287,21 @@ def transfer_vampnet(
     config = _config(checkpoint, VampNetConfig, "n_heads", "transformer")
     _check_depth(checkpoint, config.n_layers)
     tensors, replaced = _laid_over(checkpoint, loras)
-    tables = {f"{CODEC}{name}": tensor for name, tensor in codec.tensors.items() if name.endswith(".codebook.weight")}
+    tables = {
+        f"{CODEC}{name}": tensor
+        for name, tensor in codec.tensors.items()
+        if name.endswith(".codebook.weight")
+    }
     if config.n_codebooks > len(tables):
         raise InputError(
-            f"{checkpoint.path} reads {config.n_codebooks} codebooks, {codec.path} has {len(tables)}: they don't belong together."
+            f"{checkpoint.path} reads {config.n_codebooks} codebooks, {codec.path} has {len(tables)}: "
+            "they don't belong together."
         )
     model = _built(checkpoint, VampNet, config)
     move = Transfer(checkpoint.path.name, model, tensors | tables)
-    move.problems += [f"{shown(name)} is not part of this model" for name in tensors if name.startswith(CODEC)]
+    move.problems += [
+        f"{shown(name)} is not part of this model" for name in tensors if name.startswith(CODEC)
+    ]
     move.rows += replaced
     _embedding(move, config, len(tables))
     move.copy("position_bias.weight", "transformer.layers.0.self_attn.relative_attention_bias.weight")
@@ -298,7 +324,7 @@ CODEC = "codec:"  # marks a source that comes from the codec's file
 
 
 def _embedding(move: Transfer, config: VampNetConfig, n_tables: int) -> None:
-    """The codec's codebooks, each with its MASK row, into one table; then the projection to the model's width."""
+    """The codec's codebooks, each with its MASK row, into one table; then the projection to the width."""
     mask_source = "embedding.special.MASK"
     masks = move.take(mask_source, (config.n_codebooks, config.latent_dim))
     sources = [f"{CODEC}quantizer.quantizers.{i}.codebook.weight" for i in range(config.n_codebooks)]
@@ -307,7 +333,9 @@ def _embedding(move: Transfer, config: VampNetConfig, n_tables: int) -> None:
         rows = [part for table, mask in zip(tables, masks) for part in (table, mask[None])]
         move.put("embedding.table", [mask_source, *sources], "codec tables and MASK joined", torch.cat(rows))
     for i in range(config.n_codebooks, n_tables):
-        move.leave(f"{CODEC}quantizer.quantizers.{i}.codebook.weight", "of a codebook this model does not read")
+        move.leave(
+            f"{CODEC}quantizer.quantizers.{i}.codebook.weight", "of a codebook this model does not read"
+        )
     width, latents = move.targets["embedding.out_proj.weight"].shape
     move.copy("embedding.out_proj.weight", "embedding.out_proj.weight", (width, latents, 1))
     move.copy("embedding.out_proj.bias", "embedding.out_proj.bias")
@@ -328,7 +356,8 @@ def _check_depth(checkpoint: Checkpoint, n_parts: int) -> None:
     """A part has at least one tensor: don't start to build what a hostile file only claims to hold."""
     if n_parts > len(checkpoint.tensors):
         raise InputError(
-            f"{checkpoint.path}: the metadata describes {n_parts} layers, the file holds {len(checkpoint.tensors)} tensors."
+            f"{checkpoint.path}: the metadata describes {n_parts} layers, "
+            f"the file holds {len(checkpoint.tensors)} tensors."
         )
 
 
@@ -337,15 +366,24 @@ def _built(checkpoint: Checkpoint, kind: type, config: CodecConfig | VampNetConf
     try:
         with torch.device("meta"):
             return kind(config)
-    except (RuntimeError, TypeError, OverflowError) as error:  # PyTorch's ways to say that a shape is too large
+    except (
+        RuntimeError,
+        TypeError,
+        OverflowError,
+    ) as error:  # PyTorch's ways to say that a shape is too large
         raise InputError(f"{checkpoint.path}: no model can be as large as the metadata describes.") from error
 
 
 def _refuse_other_architectures(checkpoint: Checkpoint) -> None:
-    for marker, what in (("Wqkv", "packed flash attention, which has no position bias"), ("ctrl_encoder", "a 'ctrl_encoder'")):
+    for marker, what in (
+        ("Wqkv", "packed flash attention, which has no position bias"),
+        ("ctrl_encoder", "a 'ctrl_encoder'"),
+    ):
         name = next((name for name in checkpoint.tensors if marker in name), None)
         if name is not None:
-            raise InputError(f"{checkpoint.path} uses {what} ({shown(name)}); this course has no layer for it.")
+            raise InputError(
+                f"{checkpoint.path} uses {what} ({shown(name)}); this course has no layer for it."
+            )
 
 
 def _check_pairs(lora: Checkpoint) -> None:
@@ -357,7 +395,9 @@ def _check_pairs(lora: Checkpoint) -> None:
             raise InputError(f"{lora.path}: {shown(name)} is missing, the other half of the pair is there.")
 
 
-def _laid_over(checkpoint: Checkpoint, loras: Iterable[Checkpoint]) -> tuple[dict[str, Tensor], list[TransferRow]]:
+def _laid_over(
+    checkpoint: Checkpoint, loras: Iterable[Checkpoint]
+) -> tuple[dict[str, Tensor], list[TransferRow]]:
     """The checkpoint's tensors with the overlays' in their place, and rows for those that had to go."""
     tensors, replaced = dict(checkpoint.tensors), []
     file_of = dict.fromkeys(tensors, checkpoint.path.name)
@@ -384,7 +424,7 @@ class Models:
 
 
 def load_models(directory: str | os.PathLike, loras: Iterable[str | os.PathLike] = ()) -> Models:
-    """Read, build and fill all three models. Raises InputError with a line that names the file and the tensor."""
+    """Read, build and fill all three models. Raises InputError that names the file and the tensor."""
     paths = checkpoints.find(directory)
     sources = {name: checkpoints.read(path) for name, path in paths.items()}
     overlays = assign_loras(sources, [checkpoints.read(path) for path in loras])
@@ -397,11 +437,13 @@ def load_models(directory: str | os.PathLike, loras: Iterable[str | os.PathLike]
 
 
 def assign_loras(sources: dict[str, Checkpoint], loras: Iterable[Checkpoint]) -> dict[str, list[Checkpoint]]:
-    """Which transformer each overlay belongs to: the one it fits; if it fits both, the one its file is named after."""
+    """Which transformer each overlay belongs to: the one it fits; of two, the one its file is named after."""
     assigned: dict[str, list[Checkpoint]] = {"coarse": [], "c2f": []}
     for lora in loras:
         if not lora.is_lora:
-            raise InputError(f"{lora.path} is a whole checkpoint, not a LoRA overlay; put it in the checkpoint directory.")
+            raise InputError(
+                f"{lora.path} is a whole checkpoint, not a LoRA overlay; put it in the checkpoint directory."
+            )
         misfits = {name: _misfit(lora, sources[name]) for name in assigned}
         fitting = [name for name in assigned if misfits[name] is None]
         if len(fitting) > 1:
@@ -410,15 +452,19 @@ def assign_loras(sources: dict[str, Checkpoint], loras: Iterable[Checkpoint]) ->
             fitting = [name for name in fitting if _layers(lora) == _layers(sources[name])] or fitting
         if not fitting:
             reasons = [f"{name}.pth has no place for {shown(misfit)}" for name, misfit in misfits.items()]
-            raise InputError(f"{lora.path} fits neither transformer: {', '.join(reasons)} (other layers or widths).")
+            raise InputError(
+                f"{lora.path} fits neither transformer: {', '.join(reasons)} (other layers or widths)."
+            )
         if len(fitting) > 1:
-            raise InputError(f"{lora.path} fits both coarse.pth and c2f.pth; put 'coarse' or 'c2f' into its name.")
+            raise InputError(
+                f"{lora.path} fits both coarse.pth and c2f.pth; put 'coarse' or 'c2f' into its name."
+            )
         assigned[fitting[0]].append(lora)
     return assigned
 
 
 def _misfit(lora: Checkpoint, base: Checkpoint) -> str | None:
-    """The first matrix of the overlay that has no weight of its size beside it in the base; None if all have."""
+    """The first matrix of the overlay that has no weight of its size in the base; None if all have."""
     for name, tensor in lora.tensors.items():
         stem, half = name.rsplit(".", 1)
         weight = base.tensors.get(f"{stem}.weight")

@@ -17,7 +17,7 @@ MASK_NOISE = 2  # tells the noise that draws a mask apart from the noise that dr
 
 @dataclass(frozen=True)
 class Prompt:
-    """What of the input to keep. A place is generated only if every rule says so; the codebook rule comes last.
+    """What of the input to keep. A place is generated if every rule says so; the codebook rule comes last.
 
     periodic, width, roll: every n-th frame, so many frames wide, moved to the right (0: keep none).
     prefix, suffix: seconds at the start and end. onsets: frames on either side of each onset.
@@ -36,8 +36,10 @@ class Prompt:
     dropout: float = 0.0
     codebooks: int | None = 3
 
-    def mask(self, pipeline: Pipeline, shape: tuple[int, ...], audio: np.ndarray, sample_rate: int, seed: int = 0) -> np.ndarray:
-        """The mask for codes of `shape` (B, C, T), which are those of `audio` (channels, N): int64, 1 = generate."""
+    def mask(
+        self, pipeline: Pipeline, shape: tuple[int, ...], audio: np.ndarray, sample_rate: int, seed: int = 0
+    ) -> np.ndarray:
+        """The mask, int64, 1 = generate, for codes of `shape` (B, C, T) made from `audio` (channels, N)."""
 
         def frames(seconds: float) -> int:
             return sound.seconds_to_frames(seconds, pipeline.sample_rate, pipeline.hop)
@@ -74,8 +76,13 @@ class Vamp:
 
 
 def vamp_audio(
-    pipeline: Pipeline, audio: np.ndarray, sample_rate: int, prompt: Prompt | np.ndarray, seed: int = 0,
-    on_step: OnStep | None = None, **settings: object,
+    pipeline: Pipeline,
+    audio: np.ndarray,
+    sample_rate: int,
+    prompt: Prompt | np.ndarray,
+    seed: int = 0,
+    on_step: OnStep | None = None,
+    **settings: object,
 ) -> Vamp:
     """Vamp a sound (channels, N) at any rate. `settings` are those of `Pipeline.vamp`.
 

@@ -15,7 +15,14 @@ from torch import Tensor, nn
 from helpers.codec import Codec
 from helpers.config import integer
 from helpers.errors import InputError
-from helpers.layers import CodebookEmbedding, FeedForward, FiLM, RelativeAttention, RelativePositionBias, RMSNorm
+from helpers.layers import (
+    CodebookEmbedding,
+    FeedForward,
+    FiLM,
+    RelativeAttention,
+    RelativePositionBias,
+    RMSNorm,
+)
 from helpers.runtime import Pipeline, Spec
 
 
@@ -44,9 +51,13 @@ class VampNetConfig:
             vocab_size=integer(kwargs, "vocab_size", default=1024),
         )
         if integer(kwargs, "r_cond_dim", default=0, minimum=0):
-            raise InputError("'r_cond_dim' is above 0: this checkpoint needs a condition that no input carries.")
+            raise InputError(
+                "'r_cond_dim' is above 0: this checkpoint needs a condition that no input carries."
+            )
         if config.embedding_dim % config.n_heads:
-            raise InputError(f"'embedding_dim' {config.embedding_dim} does not divide by 'n_heads' {config.n_heads}.")
+            raise InputError(
+                f"'embedding_dim' {config.embedding_dim} does not divide by 'n_heads' {config.n_heads}."
+            )
         if config.n_conditioning_codebooks >= config.n_codebooks:
             raise InputError("'n_conditioning_codebooks' leaves no codebook to predict.")
         return config
@@ -105,13 +116,22 @@ class TorchPipeline(Pipeline):
 
     def __init__(self, codec: Codec, coarse: VampNet, c2f: VampNet):
         self.codec, self.coarse_model, self.c2f_model = codec, coarse, c2f
-        functions = {"codec_encoder": codec.encode, "codec_decoder": codec.decode, "coarse": coarse, "c2f": c2f}
-        super().__init__(pipeline_spec(codec, coarse, c2f), {name: on_numpy(f) for name, f in functions.items()})
+        functions = {
+            "codec_encoder": codec.encode,
+            "codec_decoder": codec.decode,
+            "coarse": coarse,
+            "c2f": c2f,
+        }
+        super().__init__(
+            pipeline_spec(codec, coarse, c2f), {name: on_numpy(f) for name, f in functions.items()}
+        )
 
     @classmethod
     def open(cls, directory: str | os.PathLike, loras: Iterable[str | os.PathLike] = ()) -> "TorchPipeline":
         """Load `codec.pth`, `coarse.pth` and `c2f.pth` from a directory, LoRA overlays laid over them."""
-        from helpers.transfer import load_models  # transfer builds these models, so it can't be imported above
+        from helpers.transfer import (
+            load_models,
+        )  # transfer builds these models, so it can't be imported above
 
         models = load_models(directory, loras)
         return cls(models.codec, models.coarse, models.c2f)
@@ -131,9 +151,13 @@ def pipeline_spec(codec: Codec, coarse: VampNet, c2f: VampNet) -> Spec:
     """What the decoding loop must know of the three models. Raises InputError if they do not fit together."""
     for name, model in (("coarse", coarse), ("c2f", c2f)):
         if model.config.n_codebooks > codec.config.n_codebooks:
-            raise InputError(f"{name} has {model.config.n_codebooks} codebooks, the codec {codec.config.n_codebooks}.")
+            raise InputError(
+                f"{name} has {model.config.n_codebooks} codebooks, the codec {codec.config.n_codebooks}."
+            )
     if coarse.config.n_conditioning_codebooks:
-        raise InputError("coarse has conditioning codebooks; is this a c2f checkpoint under the name coarse.pth?")
+        raise InputError(
+            "coarse has conditioning codebooks; is this a c2f checkpoint under the name coarse.pth?"
+        )
     if c2f.config.n_codebooks != codec.config.n_codebooks:
         raise InputError(
             f"c2f has {c2f.config.n_codebooks} codebooks, the codec {codec.config.n_codebooks}; "

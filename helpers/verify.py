@@ -17,7 +17,18 @@ import torch
 
 from helpers import files
 from helpers.codec import Codec
-from helpers.decoding import Settings, State, advance, flatten, least_confident, n_remasked, remask_noise, start, token_noise, unflatten
+from helpers.decoding import (
+    Settings,
+    State,
+    advance,
+    flatten,
+    least_confident,
+    n_remasked,
+    remask_noise,
+    start,
+    token_noise,
+    unflatten,
+)
 from helpers.errors import InputError
 from helpers.runtime import GRAPHS, MANIFEST, Pipeline, load_manifest
 from helpers.tables import Table
@@ -34,8 +45,12 @@ DECODINGS = {"12 steps, greedy": Settings(greedy=True), "12 steps, sampled": Set
 
 @dataclass(frozen=True)
 class Comparison:
-    """One row of the certificate. `difference` is relative to the largest value; `margin` is the float64
-    margin between the two candidates at the first token that differs."""
+    """One row of the certificate.
+
+    difference: the largest, relative to the largest value. margin: the largest float64 distance between two
+    candidates of which one runtime took one and one the other. rounding: set where the difference is from
+    float64 instead of from PyTorch, which is then itself that far from it.
+    """
 
     what: str
     batch: int
@@ -45,18 +60,31 @@ class Comparison:
     ties: int
     difference: float | None = None
     margin: float | None = None
+    rounding: float | None = None
 
     @property
     def passed(self) -> bool:
         """Every token equal but for ties, every number close."""
-        return self.different == self.ties and (self.difference is None or self.difference <= TOLERANCE)
+        close = self.difference is None or self.difference <= max(TOLERANCE, 2 * (self.rounding or 0))
+        return self.different == self.ties and close
 
 
 @dataclass(frozen=True, repr=False)
 class Certificate(Table):
     """All comparisons of one bundle, as a table and as JSON. `problems` are about files, not numbers."""
 
-    headings = ("what", "batch", "frames", "tokens", "different", "ties", "margin", "difference", "verdict")
+    headings = (
+        "what",
+        "batch",
+        "frames",
+        "tokens",
+        "different",
+        "ties",
+        "margin",
+        "difference",
+        "rounding",
+        "verdict",
+    )
 
     rows: tuple[Comparison, ...]
     problems: tuple[str, ...]
@@ -71,7 +99,9 @@ class Certificate(Table):
 
     def summary(self) -> str:
         """One line: the verdict and the count of tokens."""
-        tokens, different, ties = (sum(getattr(row, name) for row in self.rows) for name in ("tokens", "different", "ties"))
+        tokens, different, ties = (
+            sum(getattr(row, name) for row in self.rows) for name in ("tokens", "different", "ties")
+        )
         share = f"{tokens - different} of {tokens} tokens equal, {ties} ties"
         verdict = "passed" if self.passed else f"FAILED ({sum(not row.passed for row in self.rows)} rows)"
         return "\n".join([*self.problems, f"{verdict}: {share}"])
@@ -98,11 +128,20 @@ def _cells(row: Comparison) -> tuple[str, ...]:
         return "" if value is None else f"{value:.1e}"
 
     counts = (str(value) for value in (row.batch, row.frames, row.tokens, row.different, row.ties))
-    return row.what, *counts, number(row.margin), number(row.difference), "ok" if row.passed else "FAILED"
+    return (
+        row.what,
+        *counts,
+        number(row.margin),
+        number(row.difference),
+        number(row.rounding),
+        "ok" if row.passed else "FAILED",
+    )
 
 
 def verify_bundle(
-    directory: str | os.PathLike, bundle: str | os.PathLike, loras: Iterable[str | os.PathLike] = (),
+    directory: str | os.PathLike,
+    bundle: str | os.PathLike,
+    loras: Iterable[str | os.PathLike] = (),
     on_row: Callable[[Comparison], object] = lambda row: None,
 ) -> Certificate:
     """Compare the checkpoints in `directory` with a bundle. `on_row` sees each comparison as it is made.
@@ -123,7 +162,9 @@ def verify_bundle(
         on_row(row)
         rows.append(row)
     problems = list(_file_problems(Path(bundle), manifest, models))
-    return Certificate(tuple(rows), tuple(problems), manifest["source_sha256"], manifest["sha256"], manifest["tools"])
+    return Certificate(
+        tuple(rows), tuple(problems), manifest["source_sha256"], manifest["sha256"], manifest["tools"]
+    )
 
 
 def compare(models: Models, torch_pipeline: Pipeline, onnx: Pipeline) -> Iterator[Comparison]:
@@ -132,7 +173,7 @@ def compare(models: Models, torch_pipeline: Pipeline, onnx: Pipeline) -> Iterato
     for batch, frames in CODEC_SHAPES:
         yield compare_encoder(models.codec, torch_pipeline, onnx, batch, frames, rng)
     for batch, frames in CODEC_SHAPES:
-        yield compare_decoder(torch_pipeline, onnx, batch, frames, rng)
+        yield compare_decoder(models.codec, torch_pipeline, onnx, batch, frames, rng)
     for name, model in (("coarse", models.coarse), ("c2f", models.c2f)):
         exact = Exact(model)
         for batch, frames in SHAPES:
@@ -156,13 +197,17 @@ class Exact:
         return on_numpy(copy.deepcopy(self.model).double())
 
 
-def compare_encoder(codec: Codec, torch_pipeline: Pipeline, onnx: Pipeline, batch: int, frames: int, rng: np.random.Generator) -> Comparison:
+def compare_encoder(
+    codec: Codec, torch_pipeline: Pipeline, onnx: Pipeline, batch: int, frames: int, rng: np.random.Generator
+) -> Comparison:
     """Tokens of a sound with tones and noise, at every codebook."""
     n_samples = max(frames, onnx.spec.shortest_input) * onnx.hop
     audio = test_sound(batch, n_samples, onnx.sample_rate, rng)
     ours, theirs = torch_pipeline.graphs["codec_encoder"](audio), onnx.graphs["codec_encoder"](audio)
     if ours.shape != theirs.shape:
-        raise InputError(f"codec_encoder.onnx gives codes of shape {theirs.shape}, PyTorch {ours.shape}; export again.")
+        raise InputError(
+            f"codec_encoder.onnx gives codes of shape {theirs.shape}, PyTorch {ours.shape}; export again."
+        )
     different, ties, margin = count_encoder_ties(codec, audio, ours, theirs)
     return Comparison("codec_encoder", batch, ours.shape[-1], ours.size, different, ties, margin=margin)
 
@@ -171,11 +216,16 @@ def test_sound(batch: int, n_samples: int, sample_rate: int, rng: np.random.Gene
     """(batch, 1, n_samples) float32: three tones each, and noise twenty decibels below."""
     time = np.arange(n_samples) / sample_rate
     pitches = rng.uniform(80, 2000, (batch, 3, 1))
-    return (0.1 * np.sin(2 * np.pi * pitches * time).sum(1, keepdims=True) + 0.02 * rng.standard_normal((batch, 1, n_samples))).astype(np.float32)
+    return (
+        0.1 * np.sin(2 * np.pi * pitches * time).sum(1, keepdims=True)
+        + 0.02 * rng.standard_normal((batch, 1, n_samples))
+    ).astype(np.float32)
 
 
-def count_encoder_ties(codec: Codec, audio: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> tuple[int, int, float | None]:
-    """How many tokens differ, how many of those follow from a tie, and the largest margin of a first difference.
+def count_encoder_ties(
+    codec: Codec, audio: np.ndarray, ours: np.ndarray, theirs: np.ndarray
+) -> tuple[int, int, float | None]:
+    """How many tokens differ, how many of those follow from ties, the largest margin of a first difference.
 
     In a frame the first codebook that differs decides: the later ones code what that one left over.
     """
@@ -202,21 +252,33 @@ def count_encoder_ties(codec: Codec, audio: np.ndarray, ours: np.ndarray, theirs
     return int(unequal.sum()), ties, largest
 
 
-def compare_decoder(torch_pipeline: Pipeline, onnx: Pipeline, batch: int, frames: int, rng: np.random.Generator) -> Comparison:
-    """Samples of random tokens."""
+def compare_decoder(
+    codec: Codec, torch_pipeline: Pipeline, onnx: Pipeline, batch: int, frames: int, rng: np.random.Generator
+) -> Comparison:
+    """Samples of random tokens.
+
+    A codec whose weights amplify rounding (random ones do) may exceed the tolerance; then both are compared
+    with float64, and ONNX Runtime may be twice as far from it as PyTorch is.
+    """
     codes = rng.integers(0, onnx.codebook_size, (batch, onnx.n_codebooks, frames))
     ours, theirs = torch_pipeline.graphs["codec_decoder"](codes), onnx.graphs["codec_decoder"](codes)
-    return Comparison("codec_decoder", batch, frames, 0, 0, 0, relative_difference(ours, theirs))
+    difference, rounding = relative_difference(ours, theirs), None
+    if TOLERANCE < difference < 1:
+        exact = on_numpy(copy.deepcopy(codec).double().decode)(codes)
+        difference, rounding = relative_difference(exact, theirs), relative_difference(exact, ours)
+    return Comparison("codec_decoder", batch, frames, 0, 0, 0, difference, rounding=rounding)
 
 
 def relative_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """The largest difference as a share of the largest value; infinite where shapes or NaNs forbid an answer."""
+    """The largest difference as a share of the largest value; infinite where shapes differ or NaNs are."""
     if ours.shape != theirs.shape or not np.isfinite(theirs).all():
         return float("inf")
     return float(np.abs(ours - theirs).max() / np.abs(ours).max())
 
 
-def random_codes(name: str, pipeline: Pipeline, batch: int, frames: int, rng: np.random.Generator) -> np.ndarray:
+def random_codes(
+    name: str, pipeline: Pipeline, batch: int, frames: int, rng: np.random.Generator
+) -> np.ndarray:
     """Random tokens for one of the transformers, a third of them MASK where it predicts."""
     n_books = pipeline.n_coarse_codebooks if name == "coarse" else pipeline.n_codebooks
     n_given = 0 if name == "coarse" else pipeline.n_conditioning_codebooks
@@ -226,13 +288,21 @@ def random_codes(name: str, pipeline: Pipeline, batch: int, frames: int, rng: np
 
 
 def compare_logits(
-    name: str, exact: Exact, torch_pipeline: Pipeline, onnx: Pipeline, batch: int, frames: int, rng: np.random.Generator
+    name: str,
+    exact: Exact,
+    torch_pipeline: Pipeline,
+    onnx: Pipeline,
+    batch: int,
+    frames: int,
+    rng: np.random.Generator,
 ) -> Comparison:
     """Logits, and the most probable token of every place."""
     codes = random_codes(name, onnx, batch, frames, rng)
     ours, theirs = torch_pipeline.graphs[name](codes), onnx.graphs[name](codes)
     if ours.shape != theirs.shape:
-        raise InputError(f"{name}.onnx gives logits of shape {theirs.shape}, PyTorch {ours.shape}; export the bundle again.")
+        raise InputError(
+            f"{name}.onnx gives logits of shape {theirs.shape}, PyTorch {ours.shape}; export again."
+        )
     best, other = ours.argmax(-1), theirs.argmax(-1)
     unequal, margins = best != other, np.zeros(0)
     if unequal.any():
@@ -245,7 +315,13 @@ def compare_logits(
 
 
 def compare_decoding(
-    label: str, name: str, exact: Exact, torch_pipeline: Pipeline, onnx: Pipeline, settings: Settings, rng: np.random.Generator
+    label: str,
+    name: str,
+    exact: Exact,
+    torch_pipeline: Pipeline,
+    onnx: Pipeline,
+    settings: Settings,
+    rng: np.random.Generator,
 ) -> Comparison:
     """Masked decoding step by step on the same noise: what is chosen, and what is masked again.
 
@@ -261,7 +337,8 @@ def compare_decoding(
     for step in range(settings.steps):
         now = unflatten(state.tokens, codes)
         ours, theirs = (
-            advance(state, flatten(pipeline.graphs[name](now), 0), step, settings, seeds, keys) for pipeline in (torch_pipeline, onnx)
+            advance(state, flatten(pipeline.graphs[name](now), 0), step, settings, seeds, keys)
+            for pipeline in (torch_pipeline, onnx)
         )
         tokens += int(state.masked.sum())
         unequal = (ours[0] != theirs[0]) | (ours[1] != theirs[1])
@@ -294,7 +371,9 @@ def decision_margin(
         log_p = scaled - np.logaddexp.reduce(scaled, axis=-1, keepdims=True)
         for tokens, masked, _ in (ours, theirs):
             token = np.where(state.masked[item], tokens[item], 0)
-            certainty = np.where(state.masked[item], np.take_along_axis(log_p, token[:, None], 1)[:, 0], np.inf)
+            certainty = np.where(
+                state.masked[item], np.take_along_axis(log_p, token[:, None], 1)[:, 0], np.inf
+            )
             certainty = certainty + remask_noise(seed, keys, step, settings, len(token))
             wrong = least_confident(certainty[None], np.array([count]))[0] != masked[item]
             threshold = np.sort(certainty)[min(count, len(certainty) - 1)]

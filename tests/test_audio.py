@@ -34,6 +34,7 @@ def one_line(error) -> str:
 
 # --- Conditioning and the meter ---------------------------------------------------------------------------
 
+
 def test_golden_conditioning(golden):
     conditioned = sound.condition(golden["stereo_audio"], 44100, 44100, 768)
     assert conditioned.dtype == np.float32
@@ -51,6 +52,7 @@ def test_a_full_scale_1_khz_sine_reads_minus_3_lufs(rate):
 @pytest.mark.parametrize("seconds", [0.6, 1.0, 5.3])
 def test_whole_blocks_read_as_pyloudnorm_reads_them(rate, seconds):
     import pyloudnorm
+
     signal = noise(int(seconds * rate) // (rate // 10) * (rate // 10))
     signal[: len(signal) // 2] *= 0.01  # something for the relative gate to leave out
     reading = sound.loudness(signal, rate)[0]
@@ -110,14 +112,21 @@ def test_a_batch_reads_what_its_items_read_alone():
 
 def test_the_meter_does_not_depend_on_its_working_pieces():
     signal = noise(8000 * 25)  # the filter works ten seconds at a time
-    signal[8000 * 10 - 100:8000 * 10 + 100] += 1  # a jump that rings over the seam
+    signal[8000 * 10 - 100 : 8000 * 10 + 100] += 1  # a jump that rings over the seam
     import pyloudnorm
+
     assert sound.loudness(signal, 8000)[0] == pytest.approx(
-        pyloudnorm.Meter(8000).integrated_loudness(signal.astype(np.float64)), abs=1e-3)
+        pyloudnorm.Meter(8000).integrated_loudness(signal.astype(np.float64)), abs=1e-3
+    )
 
 
-@given(st.sampled_from(RATES), st.sampled_from([(), (1,), (2,), (6,), (2, 2)]), st.integers(1, 3000),
-       st.sampled_from([0.0, 1e-30, 1e-6, 0.1, 1.0, 100.0, 1e9]), st.booleans())
+@given(
+    st.sampled_from(RATES),
+    st.sampled_from([(), (1,), (2,), (6,), (2, 2)]),
+    st.integers(1, 3000),
+    st.sampled_from([0.0, 1e-30, 1e-6, 0.1, 1.0, 100.0, 1e9]),
+    st.booleans(),
+)
 @settings(max_examples=60, deadline=None)
 def test_conditioning_is_finite_for_any_input(rate, channels, length, amplitude, clipped):
     signal = noise((*channels, length), amplitude=amplitude)
@@ -158,6 +167,7 @@ def test_the_peak_limit_scales_the_whole_item_and_only_that_item():
 
 # --- Matching a level -------------------------------------------------------------------------------------
 
+
 @given(st.floats(-50, -12), st.floats(1e-8, 1e3), st.integers(200, 60000))
 @settings(max_examples=30, deadline=None)
 def test_the_level_of_the_reference_is_met(level, amplitude, length):
@@ -174,7 +184,9 @@ def test_a_listener_hears_all_channels():
     left_only = np.stack([sine(1000, 1), np.zeros(44100, np.float32)])
     one, both = (sound.loudness(signal, 44100, per_channel=True) for signal in (left_only, left_only[[0, 0]]))
     assert both - one == pytest.approx(10 * np.log10(2), abs=1e-3)  # twice the power
-    assert sound.loudness(left_only, 44100) - one == pytest.approx(-20 * np.log10(2), abs=1e-3)  # half the amplitude
+    assert sound.loudness(left_only, 44100) - one == pytest.approx(
+        -20 * np.log10(2), abs=1e-3
+    )  # half the amplitude
 
 
 def test_the_peak_wins_and_what_is_missing_is_told():
@@ -197,8 +209,13 @@ def test_silence_in_a_level_match_is_safe():
 
 # --- Shape, rate and time ---------------------------------------------------------------------------------
 
-@given(st.sampled_from(RATES + [44101, 12345]), st.sampled_from(RATES), st.integers(1, 2000),
-       st.sampled_from([(), (2,), (6,), (2, 2)]))
+
+@given(
+    st.sampled_from(RATES + [44101, 12345]),
+    st.sampled_from(RATES),
+    st.integers(1, 2000),
+    st.sampled_from([(), (2,), (6,), (2, 2)]),
+)
 @settings(max_examples=50, deadline=None)
 def test_resampling_gives_the_length_it_promises(from_rate, to_rate, length, channels):
     signal = noise((*channels, length))
@@ -248,21 +265,25 @@ def test_chunk_lengths_of_the_public_checkpoints():
 
 # --- Hostile input ----------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("audio, says", [
-    (np.zeros(100, np.int16), "int16"),
-    (np.zeros(100, complex), "complex"),
-    (np.zeros(100, bool), "bool"),
-    (np.array(["a"]), "type"),
-    (None, "type"),
-    (0.5, "dimensions"),
-    (np.zeros((1, 1, 1, 5)), "dimensions"),
-    (np.zeros(0), "empty"),
-    (np.zeros((2, 0)), "empty"),
-    (np.zeros((44100, 2)), "transpose"),
-    (np.array([0.0, np.nan]), "NaN"),
-    (np.array([0.0, -np.inf]), "infinite"),
-    (np.array([0.0, 1e300]), "scale"),
-])
+
+@pytest.mark.parametrize(
+    "audio, says",
+    [
+        (np.zeros(100, np.int16), "int16"),
+        (np.zeros(100, complex), "complex"),
+        (np.zeros(100, bool), "bool"),
+        (np.array(["a"]), "type"),
+        (None, "type"),
+        (0.5, "dimensions"),
+        (np.zeros((1, 1, 1, 5)), "dimensions"),
+        (np.zeros(0), "empty"),
+        (np.zeros((2, 0)), "empty"),
+        (np.zeros((44100, 2)), "transpose"),
+        (np.array([0.0, np.nan]), "NaN"),
+        (np.array([0.0, -np.inf]), "infinite"),
+        (np.array([0.0, 1e300]), "scale"),
+    ],
+)
 def test_what_is_not_audio_is_refused_in_one_line(audio, says):
     for use in (sound.as_batch, lambda audio: sound.condition(audio, 44100, 44100, 768)):
         with pytest.raises(InputError, match=says) as error:
@@ -270,19 +291,22 @@ def test_what_is_not_audio_is_refused_in_one_line(audio, says):
         one_line(error)
 
 
-@pytest.mark.parametrize("call", [
-    lambda: sound.resample(np.ones(5), 0, 44100),
-    lambda: sound.resample(np.ones(5), 44100.5, 44100),
-    lambda: sound.resample(np.ones(5), "fast", 44100),
-    lambda: sound.resample(np.ones(5), 1, 44100),
-    lambda: sound.loudness(np.ones(5), 2000),
-    lambda: sound.normalize_loudness(np.ones(5), 44100, math.nan),
-    lambda: sound.limit_peak(np.ones(5), 0),
-    lambda: sound.fit_length(np.ones(5), 0),
-    lambda: sound.seconds_to_frames(-1, 44100, 768),
-    lambda: sound.seconds_to_frames(math.inf, 44100, 768),
-    lambda: sound.onset_frames(noise((2, 1, 5000)), 44100, 768),
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: sound.resample(np.ones(5), 0, 44100),
+        lambda: sound.resample(np.ones(5), 44100.5, 44100),
+        lambda: sound.resample(np.ones(5), "fast", 44100),
+        lambda: sound.resample(np.ones(5), 1, 44100),
+        lambda: sound.loudness(np.ones(5), 2000),
+        lambda: sound.normalize_loudness(np.ones(5), 44100, math.nan),
+        lambda: sound.limit_peak(np.ones(5), 0),
+        lambda: sound.fit_length(np.ones(5), 0),
+        lambda: sound.seconds_to_frames(-1, 44100, 768),
+        lambda: sound.seconds_to_frames(math.inf, 44100, 768),
+        lambda: sound.onset_frames(noise((2, 1, 5000)), 44100, 768),
+    ],
+)
 def test_wrong_parameters_are_refused_in_one_line(call):
     with pytest.raises(InputError) as error:
         call()
@@ -291,8 +315,10 @@ def test_wrong_parameters_are_refused_in_one_line(call):
 
 # --- Files ------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("suffix, tolerance",
-                         [(".wav", 1e-6), (".WAV", 1e-6), (".flac", 1e-6), (".ogg", 0.1)])
+
+@pytest.mark.parametrize(
+    "suffix, tolerance", [(".wav", 1e-6), (".WAV", 1e-6), (".flac", 1e-6), (".ogg", 0.1)]
+)
 @pytest.mark.parametrize("rate, channels", [(8000, 1), (44100, 2), (192000, 1), (48000, 6)])
 def test_files_come_back_as_written(tmp_path, suffix, tolerance, rate, channels):
     if suffix == ".ogg":
@@ -329,8 +355,10 @@ def test_one_item_of_a_batch_fits_in_a_file_and_two_do_not(tmp_path):
         sound.save(tmp_path / "b.wav", noise((2, 1, 50)), 44100)
 
 
-@pytest.mark.parametrize("name, channels, rate", [("a.mp9", 1, 44100), ("a", 1, 44100), ("a.wav", 1, 0),
-                                                  ("a.flac", 12, 44100), ("a.ogg", 1, 2_000_000)])
+@pytest.mark.parametrize(
+    "name, channels, rate",
+    [("a.mp9", 1, 44100), ("a", 1, 44100), ("a.wav", 1, 0), ("a.flac", 12, 44100), ("a.ogg", 1, 2_000_000)],
+)
 def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path, name, channels, rate):
     with pytest.raises(InputError) as error:
         sound.save(tmp_path / name, noise((channels, 100)), rate)
@@ -344,9 +372,15 @@ def test_files_that_are_not_audio_are_told_apart(tmp_path):
     (tmp_path / "nothing.wav").write_bytes(b"")
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), 44100)
     soundfile.write(tmp_path / "nan.wav", np.array([0, np.nan]), 44100, subtype="FLOAT")
-    for name, says in {"missing.wav": "No such file", ".": "directory", "text.wav": "cannot be read as audio",
-                       "bytes.raw": "cannot be read as audio", "nothing.wav": "cannot be read as audio",
-                       "empty.wav": "empty", "nan.wav": "NaN"}.items():
+    for name, says in {
+        "missing.wav": "No such file",
+        ".": "directory",
+        "text.wav": "cannot be read as audio",
+        "bytes.raw": "cannot be read as audio",
+        "nothing.wav": "cannot be read as audio",
+        "empty.wav": "empty",
+        "nan.wav": "NaN",
+    }.items():
         with pytest.raises(InputError, match=says) as error:
             sound.load(tmp_path / name)
         assert str(tmp_path) in one_line(error)
@@ -354,15 +388,22 @@ def test_files_that_are_not_audio_are_told_apart(tmp_path):
 
 def test_a_disk_that_fills_leaves_nothing(tmp_path):
     # Too little room for the last bytes only, which libsndfile itself would drop without a word.
-    code = ("import resource, sys, numpy as np; from helpers import audio\n"
-            "audio.save('whole.flac', np.sin(np.arange(50000)) / 2, 44100)\n"
-            "room = __import__('os').path.getsize('whole.flac') - 100\n"
-            "resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))\n"
-            "audio.save('full.flac', np.sin(np.arange(50000)) / 2, 44100)")
+    code = (
+        "import resource, sys, numpy as np; from helpers import audio\n"
+        "audio.save('whole.flac', np.sin(np.arange(50000)) / 2, 44100)\n"
+        "room = __import__('os').path.getsize('whole.flac') - 100\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))\n"
+        "audio.save('full.flac', np.sin(np.arange(50000)) / 2, 44100)"
+    )
     pytest.importorskip("resource")  # Windows has no such limit
     root = str(Path(sound.__file__).parents[1])
-    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True,
-                         env={**os.environ, "PYTHONPATH": root})
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": root},
+    )
     assert "InputError: cannot write full.flac" in ran.stderr
     assert [entry.name for entry in tmp_path.iterdir()] == ["whole.flac"]
 
@@ -389,13 +430,14 @@ def test_integer_files_of_any_width_are_scaled_to_full_scale(tmp_path):
 
 # --- Onsets and beats -------------------------------------------------------------------------------------
 
+
 def clicks(seconds_apart, rate, total=6.0):
     signal = np.zeros(int(total * rate))
     burst = sine(1500, 0.03, rate) * np.linspace(1, 0, int(0.03 * rate))
     times = np.arange(0.5, total - 0.1, seconds_apart)
     for time in times:
         start = int(time * rate)
-        signal[start:start + len(burst)] = burst
+        signal[start : start + len(burst)] = burst
     return signal, times
 
 
@@ -429,13 +471,17 @@ def test_silence_and_scraps_have_no_events_and_no_warnings(find, rate):
 
 # --- Libraries --------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("library, call", [
-    ("soundfile", lambda: sound.save("a.wav", np.ones(5), 44100)),
-    ("soundfile", lambda: sound.load(__file__)),
-    ("soxr", lambda: sound.resample(np.ones(5), 8000, 44100)),
-    ("pyloudnorm", lambda: sound.loudness(np.ones(5), 44100)),
-    ("librosa", lambda: sound.onset_frames(np.ones(5), 22050, 768)),
-])
+
+@pytest.mark.parametrize(
+    "library, call",
+    [
+        ("soundfile", lambda: sound.save("a.wav", np.ones(5), 44100)),
+        ("soundfile", lambda: sound.load(__file__)),
+        ("soxr", lambda: sound.resample(np.ones(5), 8000, 44100)),
+        ("pyloudnorm", lambda: sound.loudness(np.ones(5), 44100)),
+        ("librosa", lambda: sound.onset_frames(np.ones(5), 22050, 768)),
+    ],
+)
 def test_a_missing_library_is_named(monkeypatch, tmp_path, library, call):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, library, None)
@@ -447,6 +493,7 @@ def test_a_missing_library_is_named(monkeypatch, tmp_path, library, call):
 
 def test_importing_needs_only_numpy():
     heavy = ["torch", "librosa", "matplotlib", "scipy", "soundfile", "soxr", "pyloudnorm"]
-    code = ("import sys, helpers.audio, helpers.masks; "
-            f"print([name for name in {heavy} if name in sys.modules])")
+    code = (
+        f"import sys, helpers.audio, helpers.masks; print([name for name in {heavy} if name in sys.modules])"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"

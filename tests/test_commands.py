@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import pytest
 import pyloudnorm
+import pytest
 import soundfile
 
 from helpers.__main__ import main
@@ -59,33 +59,66 @@ def loudness(path):
 
 
 def test_a_vamp_has_the_length_the_rate_and_the_loudness_of_its_input(folder, bundle, tmp_path):
-    assert run("vamp", folder / "in.wav", tmp_path / "out.wav", "--bundle", bundle, "--tokens", tmp_path / "out.npz") == 0
+    assert (
+        run(
+            "vamp",
+            folder / "in.wav",
+            tmp_path / "out.wav",
+            "--bundle",
+            bundle,
+            "--tokens",
+            tmp_path / "out.npz",
+        )
+        == 0
+    )
     before, after = soundfile.info(folder / "in.wav"), soundfile.info(tmp_path / "out.wav")
-    assert (after.frames, after.samplerate, after.channels) == (before.frames, before.samplerate, before.channels)
+    assert (after.frames, after.samplerate, after.channels) == (
+        before.frames,
+        before.samplerate,
+        before.channels,
+    )
     assert loudness(tmp_path / "out.wav") == pytest.approx(loudness(folder / "in.wav"), abs=1)
     assert np.abs(soundfile.read(tmp_path / "out.wav")[0]).max() <= 1
     with np.load(tmp_path / "out.npz") as tokens:
         shape = (1, 14, -(-int(3 * 44100) // 768))
-        assert {name: tokens[name].shape for name in tokens.files} == dict.fromkeys(("input", "mask", "masked", "codes"), shape)
+        assert {name: tokens[name].shape for name in tokens.files} == dict.fromkeys(
+            ("input", "mask", "masked", "codes"), shape
+        )
         mask = tokens["mask"]
         assert (tokens["masked"] == np.where(mask == 1, 128, tokens["input"])).all()
         assert (mask[:, :3, ::7] == 0).all() and (mask[:, 3:] == 1).all()  # --periodic 7, --codebooks 3
         kept = mask == 0
-        kept[:, :4, 0] = kept[:, :4, -1] = True  # the coarse model keeps the ends of a chunk that keeps anything
+        kept[:, :4, 0] = kept[:, :4, -1] = (
+            True  # the coarse model keeps the ends of a chunk that keeps anything
+        )
         assert (tokens["codes"][kept] == tokens["input"][kept]).all() and tokens["codes"].max() < 128
 
 
 @pytest.mark.parametrize("name", ["silence.wav", "loud.wav", "short.wav", "surround.wav"])
 def test_unusual_sounds_come_back_whole(name, folder, bundle, tmp_path):
     assert run("vamp", folder / name, tmp_path / "out.wav", "--bundle", bundle, "--steps", 2) == 0
-    before, after = soundfile.read(folder / name, always_2d=True)[0], soundfile.read(tmp_path / "out.wav", always_2d=True)[0]
+    before, after = (
+        soundfile.read(folder / name, always_2d=True)[0],
+        soundfile.read(tmp_path / "out.wav", always_2d=True)[0],
+    )
     assert after.shape == before.shape and np.isfinite(after).all() and np.abs(after).max() <= 1
 
 
-@pytest.mark.parametrize("options", [["--greedy"], ["--seed", 3, "--steps", 5, "--temperature", 0.9, "--onsets", 1, "--beats", 0.1]])
+@pytest.mark.parametrize(
+    "options",
+    [["--greedy"], ["--seed", 3, "--steps", 5, "--temperature", 0.9, "--onsets", 1, "--beats", 0.1]],
+)
 def test_pytorch_gives_the_same_tokens(options, folder, bundle, golden_dir, tmp_path):
     for models, name in ((["--bundle", bundle], "onnx"), (["--checkpoints", golden_dir], "torch")):
-        command = ["vamp", folder / "in.wav", tmp_path / f"{name}.wav", *models, "--tokens", tmp_path / f"{name}.npz", *options]
+        command = [
+            "vamp",
+            folder / "in.wav",
+            tmp_path / f"{name}.wav",
+            *models,
+            "--tokens",
+            tmp_path / f"{name}.npz",
+            *options,
+        ]
         assert run(*command) == 0
     with np.load(tmp_path / "onnx.npz") as ours, np.load(tmp_path / "torch.npz") as theirs:
         assert all((ours[key] == theirs[key]).all() for key in ("input", "mask", "masked", "codes"))
@@ -93,7 +126,21 @@ def test_pytorch_gives_the_same_tokens(options, folder, bundle, golden_dir, tmp_
 
 def test_options_do_what_they_say(folder, bundle, tmp_path):
     def masks(*options):
-        assert run("vamp", folder / "in.wav", tmp_path / "o.wav", "--bundle", bundle, "--steps", 1, "--tokens", tmp_path / "o.npz", *options) == 0
+        assert (
+            run(
+                "vamp",
+                folder / "in.wav",
+                tmp_path / "o.wav",
+                "--bundle",
+                bundle,
+                "--steps",
+                1,
+                "--tokens",
+                tmp_path / "o.npz",
+                *options,
+            )
+            == 0
+        )
         with np.load(tmp_path / "o.npz") as tokens:
             return tokens["mask"][0], tokens["codes"]
 
@@ -104,7 +151,9 @@ def test_options_do_what_they_say(folder, bundle, tmp_path):
     assert (masks("--periodic", 9, "--width", 3)[0][0] == 0).nonzero()[0][:5].tolist() == [0, 1, 8, 9, 10]
     ends = masks("--periodic", 0, "--prefix", 0.5, "--suffix", 0.25)[0][0]
     assert (ends == 0).nonzero()[0].tolist() == [*range(29), *range(len(ends) - 15, len(ends))]
-    assert masks("--periodic", 0, "--random", 0.5, "--codebooks", 14)[0].mean() == pytest.approx(0.5, abs=0.05)
+    assert masks("--periodic", 0, "--random", 0.5, "--codebooks", 14)[0].mean() == pytest.approx(
+        0.5, abs=0.05
+    )
     assert masks("--periodic", 2, "--dropout", 1)[0].all()
     assert 0 < (masks("--periodic", 0, "--onsets", 2)[0][0] == 0).sum() < 100
     np.save(tmp_path / "mask.npy", np.tri(14, none.shape[1], dtype=np.int64))
@@ -113,14 +162,39 @@ def test_options_do_what_they_say(folder, bundle, tmp_path):
 
 def test_without_pytorch_and_without_a_terminal(folder, bundle, tmp_path):
     """The vamp imports no PyTorch, and prints no progress where nobody watches."""
-    code = "import sys; from helpers.__main__ import main; status = main(sys.argv[1:]); print('torch' in sys.modules); sys.exit(status)"
-    command = [sys.executable, "-c", code, "vamp", folder / "in.wav", tmp_path / "out.wav", "--bundle", bundle]
+    code = (
+        "import sys; from helpers.__main__ import main; "
+        "status = main(sys.argv[1:]); print('torch' in sys.modules); sys.exit(status)"
+    )
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "vamp",
+        folder / "in.wav",
+        tmp_path / "out.wav",
+        "--bundle",
+        bundle,
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False" and done.stderr == ""
 
 
 def test_a_missing_provider_is_announced(folder, bundle, tmp_path, capsys):
-    assert run("vamp", folder / "in.wav", tmp_path / "o.wav", "--bundle", bundle, "--steps", 1, "--provider", "NoSuchProvider") == 0
+    assert (
+        run(
+            "vamp",
+            folder / "in.wav",
+            tmp_path / "o.wav",
+            "--bundle",
+            bundle,
+            "--steps",
+            1,
+            "--provider",
+            "NoSuchProvider",
+        )
+        == 0
+    )
     assert "NoSuchProvider" in capsys.readouterr().err
 
 
@@ -130,17 +204,24 @@ def test_a_missing_provider_is_announced(folder, bundle, tmp_path, capsys):
 def test_inspect_tells_what_files_hold(golden_dir, bundle, capsys):
     assert run("inspect", golden_dir / "c2f.pth") == 0
     told = capsys.readouterr().out
-    assert all(word in told for word in ("2 layers", "width 64", "14 codebooks of 128", "4 of them given", "20 LoRA matrices"))
+    assert all(
+        word in told
+        for word in ("2 layers", "width 64", "14 codebooks of 128", "4 of them given", "20 LoRA matrices")
+    )
     assert run("inspect", bundle / "coarse.onnx") == 0
     told = capsys.readouterr().out
-    assert all(word in told for word in ("codes: int64 (batch, 4, frames)", "opset ai.onnx 23", "Attention", "fp32", "coarse.pth"))
+    assert all(
+        word in told
+        for word in ("codes: int64 (batch, 4, frames)", "opset ai.onnx 23", "Attention", "fp32", "coarse.pth")
+    )
 
 
 def test_export_and_verify_with_an_overlay(golden_dir, tmp_path, capsys):
     import torch
 
     overlay = {
-        f"transformer.layers.2.self_attn.fc.{half}": torch.ones(shape) / 10 for half, shape in (("lora_A", (8, 64)), ("lora_B", (64, 8)))
+        f"transformer.layers.2.self_attn.fc.{half}": torch.ones(shape) / 10
+        for half, shape in (("lora_A", (8, 64)), ("lora_B", (64, 8)))
     }
     torch.save(overlay, tmp_path / "style.pth")
     bundle = tmp_path / "bundle"
@@ -149,7 +230,17 @@ def test_export_and_verify_with_an_overlay(golden_dir, tmp_path, capsys):
     assert run("verify", "--checkpoints", golden_dir, "--bundle", bundle, "--json", tmp_path / "c.json") == 1
     assert "overlays" in capsys.readouterr().out
     assert json.loads((tmp_path / "c.json").read_text())["passed"] is False
-    command = ("verify", "--checkpoints", golden_dir, "--bundle", bundle, "--lora", tmp_path / "style.pth", "--json", tmp_path / "c.json")
+    command = (
+        "verify",
+        "--checkpoints",
+        golden_dir,
+        "--bundle",
+        bundle,
+        "--lora",
+        tmp_path / "style.pth",
+        "--json",
+        tmp_path / "c.json",
+    )
     assert run(*command) == 0
     assert json.loads((tmp_path / "c.json").read_text())["passed"] is True
 
@@ -196,7 +287,15 @@ def test_mistakes_are_one_line(folder, bundle, golden_dir, tmp_path, capsys):
         ("export", "--checkpoints", tmp_path / "empty", "--out", tmp_path / "bundle"),
         ("export", "--checkpoints", golden_dir, "--out", tmp_path / "bundle", "--precision", "int3"),
         ("export", "--checkpoints", golden_dir, "--out", tmp_path / "bundle", "--opset", 16),
-        ("export", "--checkpoints", golden_dir, "--out", tmp_path / "bundle", "--lora", golden_dir / "coarse.pth"),
+        (
+            "export",
+            "--checkpoints",
+            golden_dir,
+            "--out",
+            tmp_path / "bundle",
+            "--lora",
+            golden_dir / "coarse.pth",
+        ),
         ("verify", "--checkpoints", golden_dir, "--bundle", tmp_path / "empty"),
         ("download", "no-such-model", "--to", tmp_path / "d"),
         ("download", "vampnet"),
@@ -205,7 +304,12 @@ def test_mistakes_are_one_line(folder, bundle, golden_dir, tmp_path, capsys):
     ]:
         message = refused(capsys, *arguments)
         assert len(message) < 400, message
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.onnx", "empty", "narrow.npy", "pickle.npy"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "broken.onnx",
+        "empty",
+        "narrow.npy",
+        "pickle.npy",
+    ]
 
 
 def test_onnx_files_that_lie_are_described_or_refused(bundle, tmp_path, capsys):
@@ -227,7 +331,16 @@ def test_onnx_files_that_lie_are_described_or_refused(bundle, tmp_path, capsys):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send to one process")
 def test_ctrl_c_leaves_nothing(golden_dir, tmp_path):
-    command = [sys.executable, "-m", "helpers", "export", "--checkpoints", str(golden_dir), "--out", str(tmp_path / "out" / "bundle")]
+    command = [
+        sys.executable,
+        "-m",
+        "helpers",
+        "export",
+        "--checkpoints",
+        str(golden_dir),
+        "--out",
+        str(tmp_path / "out" / "bundle"),
+    ]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not list(tmp_path.rglob("*.onnx")) and process.poll() is None and time.monotonic() < deadline:

@@ -13,11 +13,12 @@ from collections import namedtuple
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from helpers import download as module
 from helpers.download import Network, available, download, sources
 from helpers.errors import InputError
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 NAMES = ("codec.pth", "coarse.pth", "c2f.pth")
 BASE = {name: random.Random(name).randbytes(20_000 + len(name)) for name in NAMES}

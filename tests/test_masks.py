@@ -23,18 +23,21 @@ def kept_frames(mask: np.ndarray) -> set[int]:
 PERIODIC, INPAINT = masks.periodic(SHAPE, 7), masks.inpaint(SHAPE, 20, 30)
 
 
-@pytest.mark.parametrize("name, mask", [
-    ("periodic_7_1", PERIODIC),
-    ("periodic_5_3", masks.periodic(SHAPE, 5, 3)),
-    ("periodic_13_1", masks.periodic(SHAPE, 13)),
-    ("periodic_0_1", masks.periodic(SHAPE, 0)),
-    ("inpaint_20_30", INPAINT),
-    ("inpaint_20_30", masks.intersect(masks.prefix(SHAPE, 20), masks.suffix(SHAPE, 30))),
-    ("codebook_mask_3", masks.codebook_mask(PERIODIC, 3)),
-    ("codebook_unmask_2", masks.codebook_unmask(PERIODIC, 2)),
-    ("and", masks.intersect(PERIODIC, INPAINT)),
-    ("full_build", masks.build(PERIODIC, masks.inpaint(SHAPE, 12, 6), generate_from=3)),
-])
+@pytest.mark.parametrize(
+    "name, mask",
+    [
+        ("periodic_7_1", PERIODIC),
+        ("periodic_5_3", masks.periodic(SHAPE, 5, 3)),
+        ("periodic_13_1", masks.periodic(SHAPE, 13)),
+        ("periodic_0_1", masks.periodic(SHAPE, 0)),
+        ("inpaint_20_30", INPAINT),
+        ("inpaint_20_30", masks.intersect(masks.prefix(SHAPE, 20), masks.suffix(SHAPE, 30))),
+        ("codebook_mask_3", masks.codebook_mask(PERIODIC, 3)),
+        ("codebook_unmask_2", masks.codebook_unmask(PERIODIC, 2)),
+        ("and", masks.intersect(PERIODIC, INPAINT)),
+        ("full_build", masks.build(PERIODIC, masks.inpaint(SHAPE, 12, 6), generate_from=3)),
+    ],
+)
 def test_golden_masks(golden, name, mask):
     assert mask.dtype == np.int64
     np.testing.assert_array_equal(mask, golden[f"mask_{name}"])
@@ -43,8 +46,11 @@ def test_golden_masks(golden, name, mask):
 @given(shapes, st.integers(0, 50), st.integers(0, 60), st.integers(-60, 60))
 def test_periodic_keeps_exactly_the_frames_round_each_multiple(shape, period, width, roll):
     frames, side = shape[2], width // 2
-    wanted = {t for centre in range(0, frames, period) for t in range(frames) if abs(t - centre) <= side} \
-        if period else set()
+    wanted = (
+        {t for centre in range(0, frames, period) for t in range(frames) if abs(t - centre) <= side}
+        if period
+        else set()
+    )
     assert kept_frames(masks.periodic(shape, period, width)) == wanted
     rolled = masks.periodic(shape, period, width, roll=roll)
     assert kept_frames(rolled) == {(t + roll) % frames for t in wanted}
@@ -54,6 +60,7 @@ def test_periodic_keeps_exactly_the_frames_round_each_multiple(shape, period, wi
 def test_a_random_roll_is_below_the_period_and_repeats_with_its_seed(shape, period, seed):
     def rolled():
         return masks.periodic(shape, period, roll=None, rng=np.random.default_rng(seed))
+
     choices = [masks.periodic(shape, period, roll=roll) for roll in range(period)]
     assert any((rolled() == choice).all() for choice in choices)
     np.testing.assert_array_equal(rolled(), rolled())
@@ -67,7 +74,7 @@ def test_random_rolls_differ():
 @given(shapes, st.integers(0, 60), st.integers(0, 60))
 def test_prefix_and_suffix_may_exceed_the_length(shape, n_prefix, n_suffix):
     frames = range(shape[2])
-    first, last = set(frames[:n_prefix]), set(frames[max(0, shape[2] - n_suffix):])
+    first, last = set(frames[:n_prefix]), set(frames[max(0, shape[2] - n_suffix) :])
     assert kept_frames(masks.prefix(shape, n_prefix)) == first
     assert kept_frames(masks.suffix(shape, n_suffix)) == last
     assert kept_frames(masks.inpaint(shape, n_prefix, n_suffix)) == first | last
@@ -77,6 +84,7 @@ def test_prefix_and_suffix_may_exceed_the_length(shape, n_prefix, n_suffix):
 def test_onsets_and_beats_keep_the_frames_round_each_event(shape, events, before, after):
     def wanted(before, after):
         return {t for t in range(shape[2]) if any(-before <= t - event < after for event in events)}
+
     assert kept_frames(masks.onsets(shape, events, before)) == wanted(before, before)
     assert kept_frames(masks.beats(shape, np.array(events, np.int64), before, after)) == wanted(before, after)
 
@@ -91,8 +99,9 @@ def test_random_masks_hold_0_and_1_and_treat_items_alone(shape, probability, see
     alone = masks.random((1, *shape[1:]), probability, np.random.default_rng(seed))
     assert set(np.unique(mask)) <= {0, 1}
     np.testing.assert_array_equal(mask[:1], alone)
-    dropped, dropped_alone = (masks.dropout(these, probability, np.random.default_rng(seed + 1))
-                              for these in (mask, alone))
+    dropped, dropped_alone = (
+        masks.dropout(these, probability, np.random.default_rng(seed + 1)) for these in (mask, alone)
+    )
     np.testing.assert_array_equal(dropped[:1], dropped_alone)
     assert (dropped >= mask).all()
 
@@ -132,8 +141,14 @@ def test_codebook_limits_may_exceed_the_books(shape, n, seed):
 
 
 def test_build_drops_before_it_keeps_books_and_masks_books_last():
-    mask = masks.build(masks.empty(SHAPE), masks.full(SHAPE), drop=1, rng=np.random.default_rng(0),
-                       keep_below=4, generate_from=3)
+    mask = masks.build(
+        masks.empty(SHAPE),
+        masks.full(SHAPE),
+        drop=1,
+        rng=np.random.default_rng(0),
+        keep_below=4,
+        generate_from=3,
+    )
     assert (mask[:, :3] == 0).all() and (mask[:, 3:] == 1).all()
     np.testing.assert_array_equal(masks.build(PERIODIC), PERIODIC)
 
@@ -147,37 +162,43 @@ def test_check_takes_any_integers_and_booleans(shape, dtype):
     np.testing.assert_array_equal(checked, mask)
 
 
-@pytest.mark.parametrize("mask, says", [
-    (np.ones(SHAPE, np.float32), "float32"),
-    (np.full(SHAPE, "1"), "<U1"),
-    (np.ones((14, 120), int), "shape"),
-    (np.ones((1, 14, 119), int), "shape"),
-    (np.full(SHAPE, 2), "only 0"),
-    (np.full(SHAPE, -1), "only 0"),
-])
+@pytest.mark.parametrize(
+    "mask, says",
+    [
+        (np.ones(SHAPE, np.float32), "float32"),
+        (np.full(SHAPE, "1"), "<U1"),
+        (np.ones((14, 120), int), "shape"),
+        (np.ones((1, 14, 119), int), "shape"),
+        (np.full(SHAPE, 2), "only 0"),
+        (np.full(SHAPE, -1), "only 0"),
+    ],
+)
 def test_check_refuses_in_one_line(mask, says):
     with pytest.raises(InputError, match=says) as error:
         masks.check(mask, SHAPE)
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("call", [
-    lambda: masks.full((14, 120)),
-    lambda: masks.full((1, 14, 0)),
-    lambda: masks.periodic(SHAPE, -1),
-    lambda: masks.periodic(SHAPE, 2.5),
-    lambda: masks.periodic(SHAPE, 7, width=-1),
-    lambda: masks.periodic(SHAPE, 7, roll=0.5),
-    lambda: masks.periodic(SHAPE, 7, roll=None),
-    lambda: masks.prefix(SHAPE, -1),
-    lambda: masks.onsets(SHAPE, [0.5], 3),
-    lambda: masks.random(SHAPE, 1.5, np.random.default_rng(0)),
-    lambda: masks.dropout(PERIODIC, float("nan"), np.random.default_rng(0)),
-    lambda: masks.build(PERIODIC, drop=0.5),
-    lambda: masks.codebook_mask(PERIODIC, -1),
-    lambda: masks.intersect(),
-    lambda: masks.intersect(PERIODIC, PERIODIC[:, :3]),
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: masks.full((14, 120)),
+        lambda: masks.full((1, 14, 0)),
+        lambda: masks.periodic(SHAPE, -1),
+        lambda: masks.periodic(SHAPE, 2.5),
+        lambda: masks.periodic(SHAPE, 7, width=-1),
+        lambda: masks.periodic(SHAPE, 7, roll=0.5),
+        lambda: masks.periodic(SHAPE, 7, roll=None),
+        lambda: masks.prefix(SHAPE, -1),
+        lambda: masks.onsets(SHAPE, [0.5], 3),
+        lambda: masks.random(SHAPE, 1.5, np.random.default_rng(0)),
+        lambda: masks.dropout(PERIODIC, float("nan"), np.random.default_rng(0)),
+        lambda: masks.build(PERIODIC, drop=0.5),
+        lambda: masks.codebook_mask(PERIODIC, -1),
+        lambda: masks.intersect(),
+        lambda: masks.intersect(PERIODIC, PERIODIC[:, :3]),
+    ],
+)
 def test_wrong_parameters_are_refused_in_one_line(call):
     with pytest.raises(InputError) as error:
         call()

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from helpers import verify
 from helpers.decoding import Settings
 from helpers.errors import InputError
-from helpers.runtime import MANIFEST, load_manifest
+from helpers.runtime import MANIFEST, Pipeline, load_manifest
 from helpers.verify import Comparison, compare_decoding, compare_logits, count_encoder_ties, verify_bundle
 
 # --- Bundles, whole and spoiled
@@ -282,3 +282,18 @@ def test_a_row_passes_only_with_all_it_claims():
     assert not Comparison("x", 1, 1, 10, 2, 1, 1e-5).passed
     assert not Comparison("x", 1, 1, 10, 0, 0, 2e-4).passed
     assert not Comparison("x", 1, 1, 10, 0, 0, float("nan")).passed
+
+
+def test_a_decoder_that_amplifies_rounding_is_judged_by_float64(models, torch_pipeline, monkeypatch):
+    """Beyond the tolerance, ONNX Runtime may be as far from float64 as PyTorch is, and not much farther."""
+    monkeypatch.setattr(verify, "TOLERANCE", 1e-9)
+    exact = torch_pipeline.graphs["codec_decoder"]
+
+    def off_by(amount):
+        graphs = {"codec_decoder": lambda codes: exact(codes) * np.float32(1 + amount)}
+        scaled = Pipeline(torch_pipeline.spec, torch_pipeline.graphs | graphs)
+        rng = np.random.default_rng(0)
+        return verify.compare_decoder(models.codec, torch_pipeline, scaled, 1, 20, rng)
+
+    assert off_by(5e-7).passed and off_by(5e-7).rounding is not None
+    assert not off_by(1e-3).passed

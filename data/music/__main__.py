@@ -1,0 +1,108 @@
+"""Compose and render music into a folder.
+
+    python -m data.music OUT_DIR --minutes 60 --seed 0 --split train
+    python -m data.music OUT_DIR --minutes 20 --style music_box
+
+Each piece becomes a FLAC file (44.1 kHz, mono, 16 bits), and OUT_DIR/SPLIT.json lists the pieces. Run the
+same command again after an interruption, or with more minutes: pieces that are already there are kept.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from data.music.compose import Piece, compose
+from data.music.phrases import SPLITS
+from data.music.render import SAMPLE_RATE, measured_loudness, render, synthesizer, write_flac
+from data.music.styles import ALL_STYLES
+from helpers.errors import InputError
+from helpers.files import write_json
+
+STYLE_HELP = (
+    "only this style; without it those of the mixture take turns; music_box and calypso are not in it, "
+    "which suits a fine-tune"
+)
+
+
+def row(piece: Piece, seed: int, seconds: float, loudness: float) -> dict:
+    """What the manifest says about a piece; `phrases` holds the fingerprints by part."""
+    return {
+        "piece": piece.plan.name,
+        "seed": seed,
+        "split": piece.plan.split,
+        "style": piece.plan.style_name,
+        "key": piece.plan.key.name,
+        "tempo": piece.plan.tempo,
+        "beats": piece.plan.style.beats,
+        "form": piece.plan.form,
+        "instruments": piece.plan.players,
+        "seconds": round(seconds, 2),
+        "loudness": round(loudness, 2),
+        "notes": piece.digest,
+        "phrases": piece.fingerprints,
+    }
+
+
+def read_manifest(path: Path) -> dict[str, dict]:
+    """Piece -> its row; empty where there is no manifest yet."""
+    if not path.exists():
+        return {}
+    try:
+        return {entry["piece"]: entry for entry in json.loads(path.read_text(encoding="utf-8"))}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is not a manifest of this command; choose another folder.") from error
+
+
+def make(folder: Path, minutes: float, seed: int, split: str, style: str | None) -> list[dict]:
+    """Render pieces until they last `minutes`; return their rows in order."""
+    synthesizer()  # complain before the work if it is missing
+    manifest = folder / f"{split}.json"
+    rows, made = read_manifest(manifest), []
+    with tqdm(total=round(60 * minutes), unit="s", desc=f"music for {split}") as progress:
+        while sum(r["seconds"] for r in made) < 60 * minutes:
+            piece = compose(seed, split, len(made), style)
+            path = folder / f"{piece.plan.name}.flac"
+            if not (path.exists() and rows.get(piece.plan.name, {}).get("notes") == piece.digest):
+                audio = render(piece)
+                write_flac(path, audio)
+                rows[piece.plan.name] = row(piece, seed, len(audio) / SAMPLE_RATE, measured_loudness(audio))
+                write_json(manifest, [rows[name] for name in sorted(rows)])
+            made.append(rows[piece.plan.name])
+            progress.update(min(round(made[-1]["seconds"]), progress.total - progress.n))
+    return made
+
+
+def minutes(text: str) -> float:
+    """A positive number of minutes."""
+    value = float(text)
+    if not 0 < value <= 6000:
+        raise argparse.ArgumentTypeError("give minutes above 0, and at most 6000")
+    return value
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m data.music", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", metavar="OUT_DIR", type=Path)
+    parser.add_argument("--minutes", type=minutes, default=60.0, help="of music (60)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, other pieces (0)")
+    parser.add_argument("--split", choices=SPLITS, default="train", help="no phrase is in two splits (train)")
+    parser.add_argument("--style", choices=ALL_STYLES, help=STYLE_HELP)
+    options = parser.parse_args(arguments)
+    try:
+        rows = make(options.folder, options.minutes, options.seed, options.split, options.style)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command continues.", file=sys.stderr)
+        return 130
+    print(f"{len(rows)} pieces, {sum(r['seconds'] for r in rows) / 60:.1f} minutes in {options.folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
