@@ -38,6 +38,9 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 INDEX_VARIABLE = "COURSE_TORCH_INDEX"
 PROBE_SECONDS = 5
 
+# Tests of one file share what they export, so a file stays with one process; more than four need much memory.
+IN_PARALLEL = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
+
 # The platforms for which every package in the lock has a wheel; oldest system beside each.
 PLATFORMS = {
     ("Linux", "x86_64"): [2, 28],  # glibc
@@ -346,7 +349,7 @@ def setup_only(options, further):
 
 def test(options, further):
     set_up()
-    with running([str(venv_python()), "-m", "pytest"] + further) as process:
+    with running([str(venv_python()), "-m", "pytest"] + IN_PARALLEL + further) as process:
         return process.wait()
 
 
