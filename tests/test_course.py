@@ -440,7 +440,8 @@ def test_test_hands_its_arguments_and_the_exit_status_over(directory):
     course.main(["setup"])
     directory.pip = 5, ""
     assert course.main(["test", "-x", "tests/test_a.py", "-k", "one or two", "--lf"]) == 5
-    assert directory.done[-1][1:] == ["-m", "pytest", "-x", "tests/test_a.py", "-k", "one or two", "--lf"]
+    expected = ["-m", "pytest", *course.IN_PARALLEL, "-x", "tests/test_a.py", "-k", "one or two", "--lf"]
+    assert directory.done[-1][1:] == expected
 
 
 @pytest.mark.parametrize("arguments", [[], ["--no-browser"], ["--port=9"]])
