@@ -395,6 +395,10 @@ class OnnxGraph:
     def input_name(self) -> str:
         return self.session.get_inputs()[0].name
 
+    def close(self) -> None:
+        """Let go of the session and its memory; the next call starts another."""
+        self.__dict__.pop("session", None)
+
 
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()

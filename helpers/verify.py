@@ -52,7 +52,7 @@ class Comparison:
     float64 instead of from PyTorch, which is then itself that far from it.
     """
 
-    what: str
+    what: str  # begins with the name of the graph
     batch: int
     frames: int
     tokens: int
@@ -61,6 +61,11 @@ class Comparison:
     difference: float | None = None
     margin: float | None = None
     rounding: float | None = None
+
+    @property
+    def graph(self) -> str:
+        """The graph that was compared."""
+        return self.what.partition(",")[0]
 
     @property
     def passed(self) -> bool:
@@ -157,9 +162,11 @@ def verify_bundle(
     torch_pipeline = TorchPipeline(models.codec, models.coarse, models.c2f)
     if torch_pipeline.spec != onnx.spec:
         raise InputError(f"{bundle} was made from a model of another shape than the one in {directory}.")
-    rows = []
+    rows: list[Comparison] = []
     for row in compare(models, torch_pipeline, onnx):
         on_row(row)
+        if rows and rows[-1].graph != row.graph:
+            onnx.graphs[rows[-1].graph].close()  # two large sessions at once would double the memory
         rows.append(row)
     problems = list(_file_problems(Path(bundle), manifest, models))
     return Certificate(
