@@ -5,16 +5,20 @@ Each command imports what it needs when it runs: `vamp --bundle` never imports P
 """
 
 import argparse
+import contextlib
+import io
+import os
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from helpers import files
 from helpers.errors import InputError, Notice
+
+BROKEN_PIPE = 141  # what a shell reports of a program that SIGPIPE ended
 
 
 class Parser(argparse.ArgumentParser):
@@ -26,24 +30,47 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a path may hold characters that a plain terminal lacks
+            stream.reconfigure(errors="backslashreplace")
     try:
         arguments = parser().parse_args(argv)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what libraries say to programmers
             warnings.simplefilter("default", Notice)
             warnings.showwarning = lambda message, *where: print(f"note: {message}", file=sys.stderr)
-            return arguments.run(arguments) or 0
+            status = arguments.run(arguments) or 0
+        sys.stdout.flush()
+        return status
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return failed(str(error))
     except MemoryError:
-        print(
-            "error: not enough memory for this; close other programs or use a shorter input.", file=sys.stderr
-        )
-        return 2
+        return failed("not enough memory for this; close other programs or use a shorter input.")
+    except ModuleNotFoundError as error:
+        return failed(f"{error.name} is needed for this; install it with `pip install {error.name}`.")
+    except BrokenPipeError:  # whoever read the output has heard enough
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # or Python complains again as it exits
+        return BROKEN_PIPE
+    except OSError as error:
+        return failed(f"cannot write the output: {error.strerror or error}.")
     except KeyboardInterrupt:
         print("stopped.", file=sys.stderr)
         return 130
+
+
+def failed(message: str) -> int:
+    """Say in one line what the user can mend; the exit status for it."""
+    print("error:", " ".join(message.split("\n")), file=sys.stderr)
+    return 2
+
+
+def progress(**options: object):
+    """A progress bar on stderr where that is a terminal, and nothing elsewhere."""
+    from tqdm import tqdm
+
+    return tqdm(disable=None, leave=False, **options)
 
 
 def parser() -> Parser:
@@ -217,7 +244,7 @@ def run_export(arguments: argparse.Namespace) -> None:
     models = load_models(arguments.checkpoints, arguments.lora)
     for report in models.reports.values():
         print(report.summary())
-    with tqdm(total=4, unit="graph", disable=None, leave=False) as bar:
+    with progress(total=4, unit="graph") as bar:
 
         def on_graph(name: str) -> None:
             bar.set_description(name)
@@ -231,7 +258,7 @@ def run_export(arguments: argparse.Namespace) -> None:
 def run_verify(arguments: argparse.Namespace) -> int:
     from helpers.verify import verify_bundle
 
-    with tqdm(unit="comparison", disable=None, leave=False) as bar:
+    with progress(unit="comparison") as bar:
         certificate = verify_bundle(
             arguments.checkpoints, arguments.bundle, arguments.lora, lambda row: bar.update()
         )
@@ -246,6 +273,10 @@ def run_vamp(arguments: argparse.Namespace) -> None:
     from helpers.vamp import Prompt, vamp_audio
 
     sound.check_suffix(arguments.output)
+    if arguments.output.is_dir():
+        raise InputError(f"{arguments.output} is a directory; name a file to write.")
+    if arguments.tokens == arguments.output:
+        raise InputError("--tokens and the output are the same file; give them two names.")
     pipeline = open_pipeline(arguments)
     audio, sample_rate = sound.load(arguments.input)
     rules = (
@@ -275,7 +306,7 @@ def run_vamp(arguments: argparse.Namespace) -> None:
         "typical_mass",
         "top_p",
     )
-    with tqdm(unit="step", disable=None, leave=False) as bar:
+    with progress(unit="step") as bar:
 
         def on_step(step) -> None:
             bar.set_description(f"{step.stage} {step.chunk + 1}/{step.n_chunks}")
@@ -289,13 +320,15 @@ def run_vamp(arguments: argparse.Namespace) -> None:
             on_step=on_step,
             **{name: getattr(arguments, name) for name in how},
         )
-    if arguments.tokens:
-        masked = np.where(vamp.mask == 1, pipeline.mask_token, vamp.codes_in)
-        with files.written_whole(arguments.tokens) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(
-                file, input=vamp.codes_in, mask=vamp.mask, masked=masked, codes=vamp.codes_out
-            )
-    sound.save(arguments.output, vamp.audio, sample_rate)
+    with contextlib.ExitStack() as both_or_none:
+        if arguments.tokens:
+            masked = np.where(vamp.mask == 1, pipeline.mask_token, vamp.codes_in)
+            file = open(both_or_none.enter_context(files.written_whole(arguments.tokens)), "wb")
+            with file:
+                np.savez_compressed(
+                    file, input=vamp.codes_in, mask=vamp.mask, masked=masked, codes=vamp.codes_out
+                )
+        sound.save(arguments.output, vamp.audio, sample_rate)
     share = vamp.mask.mean()
     print(
         f"wrote {arguments.output}: {audio.shape[-1] / sample_rate:.2f} s, "

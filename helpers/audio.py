@@ -23,6 +23,7 @@ SMALLEST_PEAK = 1e-30  # what is smaller is treated as silence, not amplified to
 FILE_FORMATS = {".wav": ("WAV", "PCM_24"), ".flac": ("FLAC", "PCM_24"), ".ogg": ("OGG", "VORBIS")}
 PIECE_FRAMES = 65536  # at once to and from a file; minutes of it crash libsndfile's Vorbis encoder
 VORBIS_HIGHEST_RATE = 200_000  # Hz; above it libsndfile crashes instead of refusing
+LOWEST_METERED = 8000  # Hz
 LOWEST_RATE, HIGHEST_RATE = 1000, 1_000_000  # Hz; a header beyond these is damaged, not audio
 ANALYSIS_RATE, ANALYSIS_WINDOW = 22050, 2048  # what librosa's onset and beat defaults are tuned for
 
@@ -257,14 +258,14 @@ def loudness(audio: np.ndarray, sample_rate: int, per_channel: bool = False) -> 
     BS.1770 gating (400 ms blocks every 100 ms; -70 LUFS absolute, then -10 LU relative) with
     pyloudnorm's K-weighting, and two deviations that VampNet's conditioning was trained with: a partial
     block at the end is filled with zeros and counted, and less than 0.5 s is measured as 0.5 s.
-    Raises InputError below 4000 Hz, where the weighting filters do not exist.
+    Below 8000 Hz, where the weighting filters do not fit, the signal is resampled to be measured.
     """
     signal = as_batch(audio) if per_channel else mono(audio)
     n_channels = signal.shape[1]
     signal = signal.reshape(-1, signal.shape[-1])
     sample_rate = _positive("sample rate", sample_rate)
-    if sample_rate < 4000:
-        raise InputError(f"loudness cannot be measured at {sample_rate} Hz; resample to 4000 Hz or more.")
+    if sample_rate < LOWEST_METERED:
+        signal, sample_rate = resample(signal, sample_rate, LOWEST_METERED), LOWEST_METERED
     block, step = sample_rate * 2 // 5, sample_rate // 10
     if signal.shape[-1] < sample_rate // 2:
         signal = fit_length(signal, sample_rate // 2)

@@ -203,11 +203,11 @@ def choose(logits: np.ndarray, settings: Settings, noise: np.ndarray | None) -> 
 
     `noise` (R, V) is Gumbel noise: the largest of log-probability plus Gumbel noise is a sample from the
     distribution, and of all ways to sample it is the least shaken by rounding errors in the logits.
-    None takes the most probable token.
+    None takes the most probable token, and filters nothing.
     """
-    if settings.typical_mass is not None:
+    if settings.typical_mass is not None and noise is not None:
         logits = filter_typical(logits, settings.typical_mass, settings.typical_min_tokens)
-    if settings.top_p is not None:
+    if settings.top_p is not None and noise is not None:
         logits = filter_top_p(logits, settings.top_p)
     logits = logits / np.float32(settings.temperature)
     tokens = (logits if noise is None else logits + noise).argmax(-1)

@@ -256,8 +256,6 @@ def export_bundle(
             "model": "vampnet",
             **asdict(spec),
             "mask_token": spec.mask_token,
-            "coarse_chunk": spec.coarse_chunk,
-            "c2f_chunk": spec.c2f_chunk,
             "opset": opset,
             "precision": dict.fromkeys(GRAPHS, "fp32"),
             "sha256": {path.name: files.sha256(path) for path in sorted(directory.iterdir())},

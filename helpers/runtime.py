@@ -24,7 +24,6 @@ CPU = "CPUExecutionProvider"
 STAGES = ("coarse", "c2f")
 GRAPHS = ("codec_encoder", "codec_decoder", *STAGES)
 TARGET_LUFS = -24.0  # the loudness VampNet's models were trained at
-COARSE_SECONDS, C2F_SECONDS = 10, 3  # the chunks the public models work in
 PIECE_SECONDS = 10  # how much audio the codec is given at once
 Graph = Callable[[np.ndarray], np.ndarray]
 OnStep = Callable[[Step], object]
@@ -53,21 +52,13 @@ class Spec:
     encoder_context: int
     decoder_context: int
     shortest_input: int
+    coarse_chunk: int
+    c2f_chunk: int
 
     @property
     def mask_token(self) -> int:
         """The token that stands for "to be generated": one past the last code."""
         return self.codebook_size
-
-    @property
-    def coarse_chunk(self) -> int:
-        """Frames that `coarse` works on at once."""
-        return sound.seconds_to_frames(COARSE_SECONDS, self.sample_rate, self.hop)
-
-    @property
-    def c2f_chunk(self) -> int:
-        """Frames that `c2f` works on at once."""
-        return sound.seconds_to_frames(C2F_SECONDS, self.sample_rate, self.hop)
 
 
 MAY_BE_ZERO = ("n_conditioning_codebooks", "encoder_context", "decoder_context")
@@ -99,7 +90,7 @@ class Pipeline:
         there is left out with a warning. Raises InputError for what is not a complete bundle.
         """
         spec, paths = read_manifest(bundle)
-        chosen = available_providers(providers or [])
+        chosen = available_providers([providers] if isinstance(providers, str) else providers or [])
         return cls(spec, {name: OnnxGraph(path, chosen) for name, path in paths.items()})
 
     # --- audio to codes and back
@@ -156,18 +147,17 @@ class Pipeline:
         self,
         codes: np.ndarray,
         mask: np.ndarray,
-        *,
         steps: int = 12,
         temperature: float = 1.0,
         mask_temperature: float = 10.5,
         typical_mass: float | None = None,
-        typical_min_tokens: int = 64,
         top_p: float | None = None,
-        sample_cutoff: float = 1.0,
         greedy: bool = False,
         seed: Seed = 0,
         chunk: int | None = None,
         on_step: OnStep | None = None,
+        typical_min_tokens: int = 64,
+        sample_cutoff: float = 1.0,
         **unknown: object,
     ) -> np.ndarray:
         """Generate the masked places of the coarse codebooks; all books come back, the fine ones as given.
@@ -189,31 +179,44 @@ class Pipeline:
             greedy,
         )
         codes, books = self._checked(codes, at_least=self.n_coarse_codebooks), slice(self.n_coarse_codebooks)
-        empty = codes == self.mask_token  # a place that holds MASK is generated, whatever the mask says
-        mask = masks.check(mask, codes.shape) | empty
-        length = _chunk(chunk, self.spec.coarse_chunk)
+        length, mask = _chunk(chunk, self.spec.coarse_chunk), masks.check(mask, codes.shape)
+        mask = self._coarse_mask(codes, mask, length)
+        coarse = self._fill("coarse", codes[:, books], mask, 0, length, 0, settings, seed, on_step)
+        return np.concatenate([coarse, codes[:, self.n_coarse_codebooks :]], axis=1)
+
+    def _coarse_mask(self, codes: np.ndarray, mask: np.ndarray, length: int) -> np.ndarray:
+        """What `coarse` generates, in its own books: the ends of a chunk that keeps anything are kept too."""
+        books = slice(self.n_coarse_codebooks)
+        empty = codes[:, books] == self.mask_token  # a place that holds MASK is generated in any case
+        mask = mask[:, books] | empty
         for start in range(0, codes.shape[-1], length):
             frames = slice(start, start + length)
-            mask[:, books, frames] = keep_the_ends(mask[:, books, frames]) | empty[:, books, frames]
-        coarse = self._fill("coarse", codes[:, books], mask[:, books], 0, length, 0, settings, seed, on_step)
-        return np.concatenate([coarse, codes[:, self.n_coarse_codebooks :]], axis=1)
+            mask[..., frames] = keep_the_ends(mask[..., frames]) | empty[..., frames]
+        return mask
+
+    def generated(self, codes: np.ndarray, mask: np.ndarray, chunk: int | None = None) -> np.ndarray:
+        """The places that `vamp` generates with this mask, int64 (B, C, T): a few ends of chunks fewer."""
+        codes = self._checked(codes)
+        mask = masks.check(mask, codes.shape) | (codes == self.mask_token)
+        coarse = self._coarse_mask(codes, mask, _chunk(chunk, self.spec.coarse_chunk))
+        fine = mask[:, self.n_conditioning_codebooks :]  # books that both models predict are c2f's in the end
+        return np.concatenate([coarse[:, : self.n_conditioning_codebooks], fine], axis=1)
 
     def fine(
         self,
         codes: np.ndarray,
         mask: np.ndarray | None = None,
-        *,
         steps: int = 2,
+        chunk: int | None = None,
         temperature: float = 1.0,
         mask_temperature: float = 10.5,
         typical_mass: float | None = None,
-        typical_min_tokens: int = 64,
         top_p: float | None = None,
-        sample_cutoff: float = 1.0,
         greedy: bool = False,
         seed: Seed = 0,
-        chunk: int | None = None,
         on_step: OnStep | None = None,
+        typical_min_tokens: int = 64,
+        sample_cutoff: float = 1.0,
         **unknown: object,
     ) -> np.ndarray:
         """Generate the masked places of the fine codebooks, conditioned on the coarse ones, which are kept.
@@ -279,7 +282,7 @@ class Pipeline:
                 seen = Step(
                     graph, i, n_chunks, frames.start, step, settings.steps, filled, masked, confidence
                 )
-                if on_step is not None and on_step(seen) is False:
+                if on_step is not None and _stops(on_step(seen)):
                     return result
         return result
 
@@ -287,7 +290,6 @@ class Pipeline:
         self,
         codes: np.ndarray,
         mask: np.ndarray,
-        *,
         steps: int = 12,
         fine_steps: int = 2,
         chunk: int | None = None,
@@ -300,7 +302,7 @@ class Pipeline:
 
         def watch(step: Step) -> bool:
             nonlocal stopped
-            stopped = on_step is not None and on_step(step) is False
+            stopped = on_step is not None and _stops(on_step(step))
             return not stopped
 
         codes = self.coarse(codes, mask, steps=steps, chunk=chunk, on_step=watch, **settings)
@@ -335,6 +337,11 @@ def keep_the_ends(mask: np.ndarray) -> np.ndarray:
     mask[keeps, :, 0] = 0
     mask[keeps, :, -1] = 0
     return mask
+
+
+def _stops(answer: object) -> bool:
+    """Whether `on_step` returned False; None and anything else goes on."""
+    return isinstance(answer, bool | np.bool_) and not answer
 
 
 def _chunk(chunk: int | None, default: int) -> int:

@@ -237,7 +237,7 @@ def transfer_codec(checkpoint: Checkpoint) -> tuple[Codec, TransferReport]:
     return codec, move.finish()
 
 
-class Visitor(Protocol):
+class Move(Protocol):
     """Is told of each tensor of a model: its name in the module, its name (or prefix) in a checkpoint.
 
     `Transfer` fills a module on the way; what writes checkpoints walks the same names the other way.
@@ -248,49 +248,49 @@ class Visitor(Protocol):
     def conv(self, target: str, prefix: str) -> None: ...
 
 
-def walk_codec(visitor: Visitor, config: CodecConfig) -> None:
-    """Tell `visitor` of every tensor of a codec; the one list of their names."""
-    _encoder(visitor, len(config.encoder_rates))
+def walk_codec(move: Move, config: CodecConfig) -> None:
+    """Tell `move` of every tensor of a codec: the one list of their names, for reading and for writing."""
+    _encoder(move, len(config.encoder_rates))
     for i in range(config.n_codebooks):
         book = f"quantizer.quantizers.{i}"
-        visitor.conv(f"{book}.in_proj", f"{book}.in_proj")
-        visitor.copy(f"{book}.codebook", f"{book}.codebook.weight")
-        visitor.conv(f"{book}.out_proj", f"{book}.out_proj")
-    _decoder(visitor, len(config.decoder_rates))
+        move.conv(f"{book}.in_proj", f"{book}.in_proj")
+        move.copy(f"{book}.codebook", f"{book}.codebook.weight")
+        move.conv(f"{book}.out_proj", f"{book}.out_proj")
+    _decoder(move, len(config.decoder_rates))
 
 
-def _residual_layer(visitor: Visitor, target: str, source: str) -> None:
+def _residual_layer(move: Move, target: str, source: str) -> None:
     for part, index in (("snake_1", 0), ("snake_2", 2)):
-        visitor.copy(f"{target}.{part}.alpha", f"{source}.{index}.alpha")
+        move.copy(f"{target}.{part}.alpha", f"{source}.{index}.alpha")
     for part, index in (("conv_1", 1), ("conv_2", 3)):
-        visitor.conv(f"{target}.{part}", f"{source}.{index}")
+        move.conv(f"{target}.{part}", f"{source}.{index}")
 
 
-def _encoder(visitor: Visitor, n_stages: int) -> None:
-    visitor.conv("encoder.conv_in", "encoder.block.0")
+def _encoder(move: Move, n_stages: int) -> None:
+    move.conv("encoder.conv_in", "encoder.block.0")
     for i in range(n_stages):
         stage, block = f"encoder.stages.{i}", f"encoder.block.{i + 1}.block"
         for j in range(3):
-            _residual_layer(visitor, f"{stage}.layers.{j}", f"{block}.{j}.block")
-        visitor.copy(f"{stage}.snake.alpha", f"{block}.3.alpha")
-        visitor.conv(f"{stage}.downsample", f"{block}.4")
-    visitor.copy("encoder.snake.alpha", f"encoder.block.{n_stages + 1}.alpha")
-    visitor.conv("encoder.conv_out", f"encoder.block.{n_stages + 2}")
+            _residual_layer(move, f"{stage}.layers.{j}", f"{block}.{j}.block")
+        move.copy(f"{stage}.snake.alpha", f"{block}.3.alpha")
+        move.conv(f"{stage}.downsample", f"{block}.4")
+    move.copy("encoder.snake.alpha", f"encoder.block.{n_stages + 1}.alpha")
+    move.conv("encoder.conv_out", f"encoder.block.{n_stages + 2}")
 
 
-def _decoder(visitor: Visitor, n_stages: int) -> None:
-    visitor.conv("decoder.conv_in", "decoder.model.0")
+def _decoder(move: Move, n_stages: int) -> None:
+    move.conv("decoder.conv_in", "decoder.model.0")
     for i in range(n_stages):
         stage, block = f"decoder.stages.{i}", f"decoder.model.{i + 1}.block"
-        visitor.copy(f"{stage}.snake.alpha", f"{block}.0.alpha")
-        visitor.conv(f"{stage}.upsample", f"{block}.1")
+        move.copy(f"{stage}.snake.alpha", f"{block}.0.alpha")
+        move.conv(f"{stage}.upsample", f"{block}.1")
         for j in range(3):
             for k in range(3):
                 _residual_layer(
-                    visitor, f"{stage}.mix.stacks.{j}.{k}", f"{block}.2.mrf_blocks.{j}.block.{k}.layer"
+                    move, f"{stage}.mix.stacks.{j}.{k}", f"{block}.2.mrf_blocks.{j}.block.{k}.layer"
                 )
-    visitor.copy("decoder.snake.alpha", f"decoder.model.{n_stages + 1}.alpha")
-    visitor.conv("decoder.conv_out", f"decoder.model.{n_stages + 2}")
+    move.copy("decoder.snake.alpha", f"decoder.model.{n_stages + 1}.alpha")
+    move.conv("decoder.conv_out", f"decoder.model.{n_stages + 2}")
 
 
 def transfer_vampnet(

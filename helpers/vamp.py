@@ -65,6 +65,7 @@ class Prompt:
 class Vamp:
     """What came out: audio (channels, N) like the input's, and what happened on the way, all int64 (1, C, T).
 
+    `mask` marks what was generated: a little less than was asked for, see `Pipeline.generated`.
     `missing_db` is above 0 where the peak limit kept the audio quieter than the input.
     """
 
@@ -99,6 +100,7 @@ def vamp_audio(
     vamped = sound.resample(pipeline.decode(generated)[0], pipeline.sample_rate, sample_rate)
     vamped = np.repeat(sound.fit_length(vamped, audio.shape[-1]), len(audio), axis=0)
     vamped, missing_db = sound.match_level(vamped, audio, sample_rate)
+    mask = pipeline.generated(codes, mask, settings.get("chunk"))
     return Vamp(vamped, codes, mask, generated, float(missing_db[0]))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from helpers.audio import seconds_to_frames
 from helpers.codec import Codec
 from helpers.config import integer
 from helpers.errors import InputError
@@ -24,6 +25,8 @@ from helpers.layers import (
     RMSNorm,
 )
 from helpers.runtime import Pipeline, Spec
+
+COARSE_SECONDS, C2F_SECONDS = 10, 3  # the chunks the public models work in
 
 
 @dataclass(frozen=True)
@@ -178,5 +181,7 @@ def pipeline_spec(codec: Codec, coarse: VampNet, c2f: VampNet) -> Spec:
         n_conditioning_codebooks=c2f.config.n_conditioning_codebooks,
         encoder_context=config.encoder_context,
         decoder_context=config.decoder_context,
+        coarse_chunk=seconds_to_frames(COARSE_SECONDS, config.sample_rate, config.hop),
+        c2f_chunk=seconds_to_frames(C2F_SECONDS, config.sample_rate, config.hop),
         shortest_input=next(hops for hops in range(1, 1000) if config.frames(hops * config.hop) > 0),
     )

@@ -231,6 +231,7 @@ def plain_pipeline(size=7, n_codebooks=4, n_coarse=2, n_conditioning=2):
     spec = Spec(
         sample_rate=100, hop=10, n_codebooks=n_codebooks, codebook_size=size, n_coarse_codebooks=n_coarse,
         n_conditioning_codebooks=n_conditioning, encoder_context=0, decoder_context=0, shortest_input=1,
+        coarse_chunk=100, c2f_chunk=30,
     )  # fmt: skip
     graphs = {
         "coarse": token_logits(n_coarse, n_coarse, size, seed=0),

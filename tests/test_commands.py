@@ -14,6 +14,7 @@ import pyloudnorm
 import pytest
 import soundfile
 
+from helpers import audio as sound
 from helpers.__main__ import main
 
 ROOT = Path(__file__).parent.parent
@@ -86,7 +87,7 @@ def test_a_vamp_has_the_length_the_rate_and_the_loudness_of_its_input(folder, bu
         )
         mask = tokens["mask"]
         assert (tokens["masked"] == np.where(mask == 1, 128, tokens["input"])).all()
-        assert (mask[:, :3, ::7] == 0).all() and (mask[:, 3:] == 1).all()  # --periodic 7, --codebooks 3
+        assert (mask[:, :3, ::7] == 0).all() and (mask[:, 3:, 1:-1] == 1).all()  # --periodic 7, --codebooks 3
         kept = mask == 0
         kept[:, :4, 0] = kept[:, :4, -1] = (
             True  # the coarse model keeps the ends of a chunk that keeps anything
@@ -147,7 +148,7 @@ def test_options_do_what_they_say(folder, bundle, tmp_path):
     none, codes = masks("--periodic", 0, "--codebooks", 14)
     assert none.all()
     assert (masks("--periodic", 0, "--codebooks", 14, "--seed", 1)[1] != codes).any()
-    assert (masks("--periodic", 5, "--roll", 2)[0][0] == 0).nonzero()[0][:2].tolist() == [2, 7]
+    assert (masks("--periodic", 5, "--roll", 2)[0][0] == 0).nonzero()[0][:3].tolist() == [0, 2, 7]
     assert (masks("--periodic", 9, "--width", 3)[0][0] == 0).nonzero()[0][:5].tolist() == [0, 1, 8, 9, 10]
     ends = masks("--periodic", 0, "--prefix", 0.5, "--suffix", 0.25)[0][0]
     assert (ends == 0).nonzero()[0].tolist() == [*range(29), *range(len(ends) - 15, len(ends))]
@@ -157,7 +158,7 @@ def test_options_do_what_they_say(folder, bundle, tmp_path):
     assert masks("--periodic", 2, "--dropout", 1)[0].all()
     assert 0 < (masks("--periodic", 0, "--onsets", 2)[0][0] == 0).sum() < 100
     np.save(tmp_path / "mask.npy", np.tri(14, none.shape[1], dtype=np.int64))
-    assert (masks("--mask", tmp_path / "mask.npy")[0] == np.tri(14, none.shape[1])).all()
+    assert (masks("--mask", tmp_path / "mask.npy")[0] == np.tri(14, none.shape[1]))[:, 1:-1].all()
 
 
 def test_without_pytorch_and_without_a_terminal(folder, bundle, tmp_path):
@@ -349,3 +350,48 @@ def test_ctrl_c_leaves_nothing(golden_dir, tmp_path):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and errors == "stopped.\n"
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
+
+
+def test_a_failed_vamp_leaves_neither_file(folder, bundle, tmp_path, capsys, monkeypatch):
+    (tmp_path / "taken.wav").mkdir()
+    vamp = ("vamp", folder / "in.wav", "--bundle", bundle, "--steps", 1)
+    refused(capsys, *vamp, tmp_path / "taken.wav", "--tokens", tmp_path / "t.npz")
+    refused(capsys, *vamp, tmp_path / "o.wav", "--tokens", tmp_path / "o.wav")
+
+    def full_disk(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sound, "save", full_disk)
+    assert "No space left" in refused(capsys, *vamp, tmp_path / "o.wav", "--tokens", tmp_path / "t.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken.wav"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX pipes and /dev/full")
+def test_output_that_nobody_reads_or_that_has_no_room(golden_dir, tmp_path):
+    inspect = [sys.executable, "-m", "helpers", "inspect", str(golden_dir / "coarse.pth")]
+    reader, writer = os.pipe()
+    os.close(reader)
+    unread = subprocess.run(inspect, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (unread.returncode, unread.stderr) == (141, "")
+    with open("/dev/full", "w") as full:
+        no_room = subprocess.run(inspect, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert no_room.returncode == 2 and no_room.stderr.count("\n") == 1
+
+
+def test_paths_that_a_plain_terminal_cannot_show(folder, bundle, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "helpers",
+        "vamp",
+        folder / "in.wav",
+        tmp_path / "é 🎵.wav",
+        "--bundle",
+        bundle,
+        "--steps",
+        "1",
+    ]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0 and "wrote" in done.stdout and (tmp_path / "é 🎵.wav").is_file()

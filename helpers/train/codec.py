@@ -1,0 +1,216 @@
+"""Training the codec: first as a plain autoencoder, then through the quantizer.
+
+Trained with the quantizer from the first step on, encoder and codebooks chase each other and most codes
+die. So the encoder learns first what to say; then the codebooks are laid out where its frames already
+are; then all of it learns together, with a small step.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+
+from helpers.audio import match_level
+from helpers.codec import Codec, CodecConfig, ResidualLayer
+from helpers.train import losses
+from helpers.train.music import clips, pieces, random_segments
+from helpers.train.quantizing import Quantized, draw_depths, initialize, quantize
+from helpers.train.saving import save_codec
+
+BETAS = (0.8, 0.99)
+LARGEST_GRADIENT = 1.0  # of all parameters together; a rare loud segment must not throw the weights about
+LOG_MEL = dict(n_fft=2048, hop=512, n_mels=80, highest=11025)  # the measure that codecs are compared by
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the result, beside the music and the budget."""
+
+    sample_rate: int = 44100
+    encoder_dim: int = 16
+    encoder_rates: tuple[int, ...] = (6, 4, 4, 8)
+    decoder_dim: int = 256
+    decoder_rates: tuple[int, ...] = (8, 4, 4, 6)
+    n_codebooks: int = 14
+    codebook_size: int = 1024
+    codebook_dim: int = 8
+    batch: int = 12  # segments a step
+    frames: int = 26  # codec frames a segment
+    plain: float = 0.45  # share of the run without the quantizer
+    warm_up: int = 100  # steps from almost no learning rate to the full one
+    rate: float = 6e-4  # learning rate of the plain stage, falls to rate_plain_end; 1e-3 needs larger batches
+    rate_plain_end: float = 3e-4
+    rate_quantized: float = 2.5e-4  # falls to nothing along half a cosine
+    waveform: float = 20.0  # this and the next three: the losses' weights
+    mel: float = 3.0
+    codebook: float = 1.0
+    commitment: float = 0.25
+    dropout: float = 0.5  # share of segments that use only some of the codebooks
+    layout_frames: int = 16000  # frames from which the codebooks are laid out
+    check_clips: int = 8
+    check_seconds: float = 3.0
+    seed: int = 0
+
+    @property
+    def kwargs(self) -> dict:
+        """The codec's shape, as a checkpoint's metadata names it."""
+        names = (
+            "sample_rate", "encoder_dim", "encoder_rates", "decoder_dim", "decoder_rates", "n_codebooks",
+            "codebook_size", "codebook_dim",
+        )  # fmt: skip
+        values = ((name, getattr(self, name)) for name in names)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values}
+
+
+def trainable_codec(config: CodecConfig) -> Codec:
+    """A new codec whose convolutions carry weight norm, with gains that let a signal through.
+
+    Every output of a convolution starts with a weight vector of length 1, so that its level is about
+    that of its input: PyTorch's usual small weights would leave hardly anything after fifty layers.
+    Residual branches start at half of that.
+    """
+    codec = Codec(config)
+    for module in codec.modules():
+        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
+            nn.init.zeros_(module.bias)
+            weight_norm(module)
+            module.parametrizations.weight.original0.data.fill_(1.0)
+    for module in codec.modules():
+        if isinstance(module, ResidualLayer):
+            module.conv_2.parametrizations.weight.original0.data.fill_(0.5)
+    for book in codec.quantizer.quantizers:
+        nn.init.normal_(book.codebook)
+    return codec
+
+
+class CodecTraining:
+    """One codec, its optimiser, its music: what `helpers.train.loop` runs.
+
+    `music` is a directory with train/ and valid/; `dtype` is how checkpoints store the weights.
+    """
+
+    def __init__(
+        self, recipe: Recipe, music: str | Path, device: str = "cpu", dtype: torch.dtype = torch.float32
+    ):
+        self.recipe, self.device, self.dtype = recipe, device, dtype
+        self.settings = _plain(asdict(recipe))
+        self.config = CodecConfig.from_kwargs(recipe.kwargs)
+        torch.manual_seed(recipe.seed)
+        self.codec = trainable_codec(self.config).to(device)
+        self.optimizer = torch.optim.Adam(self.codec.parameters(), recipe.rate, betas=BETAS)
+        self.mel = losses.MultiScaleMel(recipe.sample_rate).to(device)
+        self.log_mel = losses.LogMel(recipe.sample_rate, **LOG_MEL).to(device)
+        self.music = pieces(Path(music) / "train", recipe.sample_rate)
+        held_out = pieces(Path(music) / "valid", recipe.sample_rate)
+        n = math.ceil(recipe.check_seconds * recipe.sample_rate / self.config.hop) * self.config.hop
+        self.clips = clips(held_out, recipe.check_clips, n)
+        self.is_quantized = False
+
+    def state_dict(self) -> dict:
+        return {
+            "codec": self.codec.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "is_quantized": self.is_quantized,
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        self.codec.load_state_dict(state["codec"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.is_quantized = state["is_quantized"]
+
+    def save(self, path: Path) -> None:
+        save_codec(path, self.codec, self.recipe.kwargs, self.dtype)
+
+    def step(self, step: int, progress: float) -> dict[str, float]:
+        """One step on segments that follow from the seed and the step's number alone."""
+        recipe, rng = self.recipe, np.random.default_rng((self.recipe.seed, step))
+        if progress >= recipe.plain and not self.is_quantized:
+            self.start_quantizing()
+        if self.is_quantized:
+            progress = max(progress, recipe.plain)  # a run that was given more time doesn't go back
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, step, progress)
+        audio = self._segments(rng, recipe.batch)
+        depths = draw_depths(recipe.batch, recipe.n_codebooks, recipe.dropout, rng).to(self.device)
+        rebuilt, quantized = self._through(audio, depths)
+        parts = self._distances(rebuilt, audio[..., : rebuilt.shape[-1]])
+        loss = recipe.waveform * parts["waveform"] + recipe.mel * parts["mel"]
+        if quantized is not None:
+            loss = loss + recipe.codebook * quantized.codebook_loss
+            loss = loss + recipe.commitment * quantized.commitment_loss
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.codec.parameters(), LARGEST_GRADIENT)
+        self.optimizer.step()
+        return {"loss": loss.item()}
+
+    @torch.no_grad()
+    def start_quantizing(self) -> None:
+        """Lay the codebooks out over what the encoder says now, and forget the optimiser's momentum."""
+        recipe, rng = self.recipe, np.random.default_rng((self.recipe.seed, 1 << 40))
+        found, count = [], 0
+        while count < recipe.layout_frames:
+            frames = self.codec.encoder(self._segments(rng, recipe.batch))
+            found.append(frames.transpose(1, 2).flatten(0, 1))
+            count += len(found[-1])
+        generator = torch.Generator().manual_seed(recipe.seed)
+        initialize(self.codec.quantizer, torch.cat(found), generator)
+        self.optimizer = torch.optim.Adam(self.codec.parameters(), recipe.rate_quantized, betas=BETAS)
+        self.is_quantized = True
+
+    @torch.no_grad()
+    def check(self) -> dict[str, float]:
+        """Means over the held-out clips, all codebooks in use. A codec without its quantizer has no score."""
+        sums, codes = {}, []
+        depth = torch.full((1,), self.recipe.n_codebooks, device=self.device)
+        for clip in torch.from_numpy(self.clips).to(self.device).split(1):
+            rebuilt, quantized = self._through(clip, depth)
+            if quantized is not None:
+                codes.append(quantized.codes[0])
+            for name, value in self._scores(rebuilt, clip[..., : rebuilt.shape[-1]]).items():
+                sums[name] = sums.get(name, 0.0) + value.item() / len(self.clips)
+        if not self.is_quantized:
+            return sums
+        in_use = [len(book.unique()) for book in torch.cat(codes, dim=1)]
+        score = self.recipe.waveform * sums["waveform"] + self.recipe.mel * sums["mel"]
+        return sums | {"score": score, "fewest_codes": min(in_use), "mean_codes": float(np.mean(in_use))}
+
+    def _scores(self, rebuilt: Tensor, audio: Tensor) -> dict[str, Tensor]:
+        levelled, _ = match_level(rebuilt.cpu().numpy(), audio.cpu().numpy(), self.recipe.sample_rate)
+        return self._distances(rebuilt, audio) | {
+            "snr": losses.snr(rebuilt, audio),
+            "si_sdr": losses.si_sdr(rebuilt, audio),
+            "log_mel": self.log_mel(torch.from_numpy(levelled).to(self.device), audio),
+        }
+
+    def _through(self, audio: Tensor, depths: Tensor) -> tuple[Tensor, Quantized | None]:
+        frames = self.codec.encoder(audio)
+        if not self.is_quantized:
+            return self.codec.decoder(frames), None
+        quantized = quantize(self.codec.quantizer, frames, depths)
+        return self.codec.decoder(quantized.frames), quantized
+
+    def _distances(self, rebuilt: Tensor, audio: Tensor) -> dict[str, Tensor]:
+        return {"waveform": (rebuilt - audio).abs().mean(), "mel": self.mel(rebuilt, audio)}
+
+    def _segments(self, rng: np.random.Generator, count: int) -> Tensor:
+        n = self.recipe.frames * self.config.hop
+        return torch.from_numpy(random_segments(self.music, rng, count, n)).to(self.device)
+
+
+def learning_rate(recipe: Recipe, step: int, progress: float) -> float:
+    """Warm-up, then a straight fall while the codec is plain; half a cosine to nothing after that."""
+    if progress < recipe.plain:
+        fallen = recipe.rate + (recipe.rate_plain_end - recipe.rate) * progress / recipe.plain
+        return fallen * min(1.0, (step + 1) / recipe.warm_up)
+    share = (progress - recipe.plain) / (1 - recipe.plain)
+    return recipe.rate_quantized * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def _plain(settings: dict) -> dict:
+    """Tuples as lists, so that settings compare equal after a state file."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}

@@ -1,0 +1,100 @@
+"""Training through a residual vector quantizer: where it starts from, and how gradients pass through it."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from helpers.layers import ResidualVQ, VectorQuantizer
+
+KMEANS_ROUNDS = 12
+FAR = 3.0  # the constant coordinate, in mean lengths of the others
+ALMOST_ZERO = 1e-4
+
+
+class Quantized(NamedTuple):
+    """What the decoder gets, the codes, and the two losses that pull codebook and encoder together."""
+
+    frames: Tensor  # (B, width, T)
+    codes: Tensor  # int64 (B, C, T)
+    codebook_loss: Tensor  # moves the rows to the frames
+    commitment_loss: Tensor  # keeps the frames near the rows
+
+
+def quantize(quantizer: ResidualVQ, frames: Tensor, n_used: Tensor) -> Quantized:
+    """Frames (B, width, T) through the first `n_used[b]` codebooks of each item; n_used: int64 (B,).
+
+    Choosing a row has no gradient. The straight-through estimator copies the gradient of the chosen row
+    to the frame that chose it (van den Oord et al. 2017).
+    """
+    residual, total, codes = frames, torch.zeros_like(frames), []
+    codebook_loss = commitment_loss = frames.new_zeros(())
+    for i, book in enumerate(quantizer.quantizers):
+        used = (n_used > i).to(frames.dtype)[:, None, None]
+        low = book.in_proj(residual)
+        chosen = (low.detach().transpose(1, 2) @ F.normalize(book.codebook.detach()).T).argmax(-1)
+        rows = F.embedding(chosen, book.codebook).transpose(1, 2)
+        codebook_loss = codebook_loss + (used * (rows - low.detach()).square()).mean()
+        commitment_loss = commitment_loss + (used * (low - rows.detach()).square()).mean()
+        said = book.out_proj(low + (rows - low).detach())
+        total, residual = total + used * said, residual - said
+        codes.append(chosen)
+    return Quantized(total, torch.stack(codes, 1), codebook_loss, commitment_loss)
+
+
+def draw_depths(count: int, n_codebooks: int, share: float, rng: np.random.Generator) -> Tensor:
+    """Quantizer dropout: a `share` of the items use only the first few codebooks, as many as chance says.
+
+    So the first codebooks learn to say the most. int64 (count,).
+    """
+    depths = rng.integers(1, n_codebooks + 1, count)
+    return torch.from_numpy(np.where(rng.random(count) < share, depths, n_codebooks))
+
+
+@torch.no_grad()
+def initialize(quantizer: ResidualVQ, frames: Tensor, generator: torch.Generator) -> None:
+    """Set every codebook from frames (n, width) that a trained encoder made, one residual after the other."""
+    residual = frames
+    for book in quantizer.quantizers:
+        _set_projections(book, residual)
+        low = book.in_proj(residual.T[None])[0].T
+        book.codebook.copy_(spherical_kmeans(low, len(book.codebook), generator))
+        chosen = (low @ F.normalize(book.codebook).T).argmax(-1)
+        residual = residual - book.decode(chosen[None])[0].T
+
+
+def _set_projections(book: VectorQuantizer, residual: Tensor) -> None:
+    """Down to the directions in which the residual varies most, and back (principal components).
+
+    Rows are found by direction alone: a quiet frame and a loud one of the same direction would share a
+    row. So one coordinate starts as a large constant. Seen from that far away a direction is a position,
+    and the row of the nearest direction is the nearest row.
+    """
+    mean = residual.mean(0)
+    centred = residual - mean
+    axes = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -book.codebook.shape[1] :]
+    distance = FAR * (centred @ axes).norm(dim=1).mean()
+    axes[:, 0] *= ALMOST_ZERO  # weight norm has no zero vector
+    book.in_proj.weight = axes.T[..., None].contiguous()
+    book.in_proj.bias.copy_(-(mean @ axes))
+    book.in_proj.bias[0] = distance
+    book.out_proj.weight = axes[..., None].contiguous()
+    book.out_proj.bias.copy_(mean)
+
+
+def spherical_kmeans(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """`count` rows (count, dims) for points (n, dims), which join the row whose direction is nearest.
+
+    A row is the mean of the points that joined it; one that nobody joined moves to a random point.
+    """
+    rows = points[torch.randperm(len(points), generator=generator)[:count].to(points.device)]
+    rows = torch.cat([rows] * -(-count // len(rows)))[:count]
+    for _ in range(KMEANS_ROUNDS):
+        joined = (points @ F.normalize(rows).T).argmax(-1)
+        sums = torch.zeros_like(rows).index_add_(0, joined, points)
+        sizes = torch.bincount(joined, minlength=count)
+        spare = points[torch.randint(len(points), (count,), generator=generator).to(points.device)]
+        rows = torch.where(sizes[:, None] > 0, sums / sizes[:, None].clamp(min=1), spare)
+    return rows
