@@ -18,6 +18,7 @@ import numpy as np
 from helpers import files
 from helpers.errors import InputError, Notice
 
+INTERRUPTED = 130
 BROKEN_PIPE = 141  # what a shell reports of a program that SIGPIPE ended
 
 
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return failed(f"cannot write the output: {error.strerror or error}.")
     except KeyboardInterrupt:
         print("stopped.", file=sys.stderr)
-        return 130
+        return INTERRUPTED
 
 
 def failed(message: str) -> int:
@@ -377,4 +378,8 @@ def load_mask(path: Path) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    if status == INTERRUPTED:
+        sys.stderr.flush()
+        os._exit(status)  # Python would end itself by a signal if the interrupt came while it was in exec()
+    sys.exit(status)
