@@ -50,9 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         return failed(f"{error.name} is needed for this; install it with `pip install {error.name}`.")
     except BrokenPipeError:  # whoever read the output has heard enough
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # or Python complains again as it exits
+        nowhere = os.open(os.devnull, os.O_WRONLY)  # or Python complains again as it exits
+        os.dup2(nowhere, sys.stdout.fileno())
         return BROKEN_PIPE
     except OSError as error:
         return failed(f"cannot write the output: {error.strerror or error}.")

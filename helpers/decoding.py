@@ -198,6 +198,15 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
     return np.exp(logits - _log_sum_exp(logits))
 
 
+def keep_likely(logits: np.ndarray, settings: Settings) -> np.ndarray:
+    """The logits after the filters that the settings ask for; what they drop is -inf."""
+    if settings.typical_mass is not None:
+        logits = filter_typical(logits, settings.typical_mass, settings.typical_min_tokens)
+    if settings.top_p is not None:
+        logits = filter_top_p(logits, settings.top_p)
+    return logits
+
+
 def choose(logits: np.ndarray, settings: Settings, noise: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """One token for each row of logits (R, V), and its log-probability, both (R,).
 
@@ -205,10 +214,8 @@ def choose(logits: np.ndarray, settings: Settings, noise: np.ndarray | None) -> 
     distribution, and of all ways to sample it is the least shaken by rounding errors in the logits.
     None takes the most probable token, and filters nothing.
     """
-    if settings.typical_mass is not None and noise is not None:
-        logits = filter_typical(logits, settings.typical_mass, settings.typical_min_tokens)
-    if settings.top_p is not None and noise is not None:
-        logits = filter_top_p(logits, settings.top_p)
+    if noise is not None:
+        logits = keep_likely(logits, settings)
     logits = logits / np.float32(settings.temperature)
     tokens = (logits if noise is None else logits + noise).argmax(-1)
     log_p = np.take_along_axis(logits, tokens[:, None], -1) - _log_sum_exp(logits)

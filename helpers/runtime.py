@@ -370,9 +370,7 @@ class OnnxGraph:
         session, feed = self.session, {self.input_name: array}
         try:
             return session.run(None, feed)[0]
-        except (
-            Exception
-        ) as error:  # onnxruntime raises many kinds; the input was checked, so the graph is at fault
+        except Exception as error:  # onnxruntime raises many kinds; the input was checked before
             raise InputError(
                 f"{self.path} failed on {array.dtype} {array.shape} ({_first_line(error)}); export it again."
             ) from error
