@@ -243,9 +243,13 @@ class Move(Protocol):
     `Transfer` fills a module on the way; what writes checkpoints walks the same names the other way.
     """
 
-    def copy(self, target: str, source: str) -> None: ...
+    def copy(self, target: str, source: str, shape: tuple[int, ...] | None = None) -> None: ...
+
+    def weight_norm(self, target: str, prefix: str, shape: tuple[int, ...] | None = None) -> None: ...
 
     def conv(self, target: str, prefix: str) -> None: ...
+
+    def linear(self, target: str, prefix: str, may_adapt: bool) -> None: ...
 
 
 def walk_codec(move: Move, config: CodecConfig) -> None:
@@ -321,6 +325,15 @@ def transfer_vampnet(
     ]
     move.rows += replaced
     _embedding(move, config, len(tables))
+    walk_vampnet(move, config)
+    return model, move.finish()
+
+
+def walk_vampnet(move: Move, config: VampNetConfig) -> None:
+    """Tell `move` of every tensor of a transformer but its token table, which is made of two files."""
+    width, latents = config.embedding_dim, config.n_codebooks * config.latent_dim
+    move.copy("embedding.out_proj.weight", "embedding.out_proj.weight", (width, latents, 1))
+    move.copy("embedding.out_proj.bias", "embedding.out_proj.bias")
     move.copy("position_bias.weight", "transformer.layers.0.self_attn.relative_attention_bias.weight")
     for i in range(config.n_layers):
         ours, theirs = f"layers.{i}", f"transformer.layers.{i}"
@@ -331,17 +344,16 @@ def transfer_vampnet(
         for part in ("w_1", "w_2"):
             move.linear(f"{ours}.feed_forward.{part}", f"{theirs}.feed_forward.{part}", may_adapt=True)
     move.copy("norm.weight", "transformer.norm.weight")
-    channels, width = move.targets["classifier.weight"].shape
     move.copy("classifier.bias", "classifier.layers.0.bias")
+    channels = config.vocab_size * config.n_predicted
     move.weight_norm("classifier.weight", "classifier.layers.0", (channels, width, 1))
-    return model, move.finish()
 
 
 CODEC = "codec:"  # marks a source that comes from the codec's file
 
 
 def _embedding(move: Transfer, config: VampNetConfig, n_tables: int) -> None:
-    """The codec's codebooks, each with its MASK row, into one table; then the projection to the width."""
+    """The codec's codebooks, each with its MASK row, into one table."""
     mask_source = "embedding.special.MASK"
     masks = move.take(mask_source, (config.n_codebooks, config.latent_dim))
     sources = [f"{CODEC}quantizer.quantizers.{i}.codebook.weight" for i in range(config.n_codebooks)]
@@ -353,9 +365,6 @@ def _embedding(move: Transfer, config: VampNetConfig, n_tables: int) -> None:
         move.leave(
             f"{CODEC}quantizer.quantizers.{i}.codebook.weight", "of a codebook this model does not read"
         )
-    width, latents = move.targets["embedding.out_proj.weight"].shape
-    move.copy("embedding.out_proj.weight", "embedding.out_proj.weight", (width, latents, 1))
-    move.copy("embedding.out_proj.bias", "embedding.out_proj.bias")
 
 
 def _config(checkpoint: Checkpoint, kind: type, telling: str, called: str) -> CodecConfig | VampNetConfig:

@@ -1,60 +1,192 @@
-"""Train the course's own checkpoint."""
+"""Train the course's own checkpoint, or one of its parts.
+
+    python -m data.music MUSIC/train --minutes 150 --split train
+    python -m data.music MUSIC/valid --minutes 10 --split valid
+    python -m helpers.train all --music MUSIC --out models --minutes 240 --half --compile
+
+Every part writes its best checkpoint, the metrics as CSV and a state from which the same command goes on
+after an interruption.
+"""
 
 import argparse
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from helpers import checkpoints
 from helpers.errors import InputError
-from helpers.train.codec import CodecTraining, Recipe
-from helpers.train.loop import Budget, run
-from helpers.transfer import transfer_codec
+from helpers.files import written_whole
+from helpers.train import codec, transformer
+from helpers.train.codec import CodecTraining
+from helpers.train.loop import Budget, Row, run
+from helpers.train.lora import LoraTraining
+from helpers.train.tokens import Tokens, read_tokens
+from helpers.train.transformer import TransformerTraining
+from helpers.transfer import transfer_codec, transfer_vampnet
 
-CHOICES = ("encoder_dim", "decoder_dim", "batch", "frames", "plain", "rate", "seed")  # of the recipe
+SHARES = {"codec": 0.6, "coarse": 0.2, "c2f": 0.2}  # of the time that `all` is given
+VERSIONS = 2  # of each training piece among the tokens
+RECIPES = {"codec": codec.Recipe(), "coarse": transformer.COARSE, "c2f": transformer.C2F}
+LORA_RATE = 5e-3
+CHOICES = (
+    "encoder_dim",
+    "decoder_dim",
+    "embedding_dim",
+    "n_layers",
+    "batch",
+    "frames",
+    "plain",
+    "rate",
+    "seed",
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all parts of one command share."""
+
+    music: Path
+    out: Path
+    device: str
+    dtype: torch.dtype
+    compiled: bool
+    bfloat16: bool
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    whole = argparse.ArgumentParser(prog="python -m helpers.train", description=__doc__)
+    whole = argparse.ArgumentParser(
+        prog="python -m helpers.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = whole.add_subparsers(dest="command", required=True)
-    codec = commands.add_parser("codec", help="audio to tokens and back")
-    codec.add_argument("--music", type=Path, required=True, help="a directory with train/ and valid/")
-    codec.add_argument("--out", type=Path, required=True, help="for codec.pth, metrics.csv and state.pt")
-    length = codec.add_mutually_exclusive_group(required=True)
-    length.add_argument("--minutes", type=float, help="of training, the pauses of a resumed run not counted")
-    length.add_argument("--steps", type=int)
-    codec.add_argument("--half", action="store_true", help="store the weights as float16: half the size")
-    for name in CHOICES:
-        flag, default = f"--{name.replace('_', '-')}", getattr(Recipe, name)
-        codec.add_argument(flag, type=type(default), default=default, help=f"see Recipe ({default})")
+    for name, text in (
+        ("all", "codec, coarse and c2f, one after the other"),
+        ("codec", "audio to tokens and back"),
+        ("coarse", "the first codebooks; needs codec.pth in --out"),
+        ("c2f", "the other codebooks; needs codec.pth in --out"),
+        ("lora", "an overlay for coarse and one for c2f; needs all three checkpoints in --out"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--music", type=Path, required=True, help="a directory with train/ and valid/")
+        command.add_argument("--out", type=Path, required=True, help="for checkpoints, metrics and states")
+        length = command.add_mutually_exclusive_group(required=True)
+        length.add_argument(
+            "--minutes", type=float, help="of training, the pauses of a resumed run not counted"
+        )
+        length.add_argument("--steps", type=int)
+        command.add_argument(
+            "--half", action="store_true", help="store the weights as float16: half the size"
+        )
+        command.add_argument(
+            "--compile", action="store_true", help="codec: fuse steps; faster, needs a C++ compiler"
+        )
+        command.add_argument(
+            "--bfloat16", action="store_true", help="transformers: faster where the processor has bfloat16"
+        )
+        if name == "lora":
+            command.add_argument("--name", required=True, help="of the style: NAME.coarse.pth, NAME.c2f.pth")
+        if name in RECIPES:
+            for choice in CHOICES:
+                default = getattr(RECIPES[name], choice, None)
+                if default is not None:
+                    flag = f"--{choice.replace('_', '-')}"
+                    command.add_argument(
+                        flag, type=type(default), default=default, help=f"see Recipe ({default})"
+                    )
     return whole
 
 
-def recipe(options: argparse.Namespace) -> Recipe:
+def train_codec(job: Job, recipe: codec.Recipe, budget: Budget) -> list[Row]:
+    """Train codec.pth; the report of its transfer says whether the file can be read back."""
+    path = job.out / "codec.pth"
+    training = CodecTraining(recipe, job.music, job.device, job.dtype, job.compiled)
+    rows = run(training, path, budget)
+    print(transfer_codec(checkpoints.read(path))[1].summary())
+    return rows
+
+
+def train_transformer(job: Job, name: str, recipe: transformer.Recipe, budget: Budget) -> list[Row]:
+    """Train coarse.pth or c2f.pth on tokens of the codec.pth beside it; count the codes on the way."""
+    path, codec_path = job.out / f"{name}.pth", job.out / "codec.pth"
+    train, valid = tokens(job, job.out)
+    with written_whole(job.out / "unigram.npz") as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, counts=train.counts())
+    training = TransformerTraining(recipe, codec_path, train, valid, job.device, job.dtype, job.bfloat16)
+    rows = run(training, path, budget)
+    print(transfer_vampnet(checkpoints.read(path), checkpoints.read(codec_path))[1].summary())
+    return rows
+
+
+def train_lora(job: Job, name: str, style: str, budget: Budget) -> list[Row]:
+    """Train the overlay of one transformer on the music of a style."""
+    train, valid = tokens(job, job.out / f"{style}.tokens")
+    recipe = replace(RECIPES[name], rate=LORA_RATE)
+    training = LoraTraining(recipe, job.out, name, train, valid, job.device, job.dtype, job.bfloat16)
+    return run(training, job.out / f"{style}.{name}.pth", budget)
+
+
+def tokens(job: Job, cache: Path) -> tuple[Tokens, Tokens]:
+    """The music for training and for checking, as tokens of the codec in `out`."""
+    codec_path = job.out / "codec.pth"
+    return (
+        read_tokens(codec_path, job.music / "train", cache / "train.npz", VERSIONS),
+        read_tokens(codec_path, job.music / "valid", cache / "valid.npz"),
+    )
+
+
+def carry_out(options: argparse.Namespace) -> None:
+    """Run the command; print the last metrics of each part."""
+    job = Job(
+        options.music,
+        options.out,
+        "cuda" if torch.cuda.is_available() else "cpu",
+        torch.float16 if options.half else torch.float32,
+        options.compile,
+        options.bfloat16,
+    )
+    for name, part in _parts(options):
+        budget = Budget(options.steps, options.minutes * part if options.minutes else None)
+        if options.command == "lora":
+            rows = train_lora(job, name, options.name, budget)
+        elif name == "codec":
+            rows = train_codec(job, _recipe(options, name), budget)
+        else:
+            rows = train_transformer(job, name, _recipe(options, name), budget)
+        print(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in rows[-1].items()))
+
+
+def _parts(options: argparse.Namespace) -> Sequence[tuple[str, float]]:
+    """What the command trains, and each part's share of the minutes."""
+    if options.command == "all":
+        return list(SHARES.items())
+    if options.command == "lora":
+        return [("coarse", 0.5), ("c2f", 0.5)]
+    return [(options.command, 1.0)]
+
+
+def _recipe(options: argparse.Namespace, name: str) -> codec.Recipe | transformer.Recipe:
     """The recipe with what the command changes of it."""
-    return Recipe(**{name: getattr(options, name) for name in CHOICES})
+    changes = {choice: getattr(options, choice) for choice in CHOICES if hasattr(options, choice)}
+    return replace(RECIPES[name], **changes)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit status."""
     options = parser().parse_args(arguments)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        budget = Budget(options.steps, options.minutes)
-        dtype = torch.float16 if options.half else torch.float32
-        training = CodecTraining(recipe(options), options.music, device, dtype)
-        last = run(training, options.out, "codec.pth", budget)[-1]
-        _, report = transfer_codec(checkpoints.read(options.out / "codec.pth"))
+        carry_out(options)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped; the same command continues.", file=sys.stderr)
         return 130
-    print(", ".join(f"{name} {value:.4g}" for name, value in last.items()))
-    print(report.summary())
     return 0
 
 

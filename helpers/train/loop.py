@@ -21,10 +21,9 @@ from tqdm import tqdm
 from helpers.errors import InputError
 from helpers.files import written_whole
 
-CHECKS = 20  # held-out scores over a whole run
+CHECKS = 40  # held-out scores over a whole run
 SAVE_EVERY = 180.0  # seconds of training that an interruption may cost
 Row = dict[str, float]  # one line of the metrics
-STATE, METRICS = "state.pt", "metrics.csv"
 BAR = "{percentage:3.0f}%|{bar}| {elapsed} passed, {remaining} left{postfix}"
 
 
@@ -76,15 +75,16 @@ class Position:
     rows: list[Row] = field(default_factory=list)
 
 
-def run(training: Training, out: str | os.PathLike, checkpoint: str, budget: Budget) -> list[Row]:
+def run(training: Training, checkpoint: str | os.PathLike, budget: Budget) -> list[Row]:
     """Train to the end of the budget; return the rows of the metrics.
 
-    Writes into `out`: the best `checkpoint`, metrics.csv and state.pt. If `out` holds the state of an
-    interrupted run, that run goes on. Ctrl-C (or SIGTERM) ends the step under way, saves the state and
-    raises KeyboardInterrupt. Raises InputError when the state belongs to other settings.
+    Writes the best `checkpoint`, say coarse.pth, and beside it coarse.csv (the metrics) and coarse.state.
+    If there is the state of an interrupted run, that run goes on. Ctrl-C (or SIGTERM) ends the step under
+    way, saves the state and raises KeyboardInterrupt. Raises InputError when the state belongs to other
+    settings.
     """
-    out = Path(out)
-    position = _resumed(training, out)
+    checkpoint = Path(checkpoint)
+    position = _resumed(training, state_of(checkpoint))
     saved, began = position.seconds, time.monotonic() - position.seconds
     progress = budget.progress(position.step, position.seconds)
     with _stop_requests() as stop, tqdm(total=100, bar_format=BAR, disable=None, leave=False) as bar:
@@ -98,10 +98,10 @@ def run(training: Training, out: str | os.PathLike, checkpoint: str, budget: Bud
             bar.update(100 * (progress - before))
             is_due = int(progress * CHECKS) > int(before * CHECKS)
             if is_due:
-                _check(training, position, losses, out / checkpoint)
+                _check(training, position, losses, checkpoint)
                 position.seconds = time.monotonic() - began
             if is_due or stop or position.seconds > saved + SAVE_EVERY:
-                _save_state(training, position, out)
+                _save_state(training, position, checkpoint)
                 saved = position.seconds
             if stop:
                 raise KeyboardInterrupt
@@ -129,11 +129,16 @@ def _check(training: Training, position: Position, losses: dict[str, float], che
     position.rows.append({"step": position.step, "minutes": position.seconds / 60, **losses, **scores})
 
 
-def _save_state(training: Training, position: Position, out: Path) -> None:
+def state_of(checkpoint: str | os.PathLike) -> Path:
+    """Where the state of the run is that makes this checkpoint."""
+    return Path(checkpoint).with_suffix(".state")
+
+
+def _save_state(training: Training, position: Position, checkpoint: Path) -> None:
     state = {"settings": training.settings, "position": vars(position), "training": training.state_dict()}
-    with written_whole(out / STATE) as temporary:
+    with written_whole(state_of(checkpoint)) as temporary:
         torch.save(state, temporary)
-    with written_whole(out / METRICS) as temporary:
+    with written_whole(checkpoint.with_suffix(".csv")) as temporary:
         _write_csv(temporary, position.rows)
 
 
@@ -146,8 +151,7 @@ def _write_csv(path: Path, rows: list[Row]) -> None:
             writer.writerow({name: f"{value:.5g}" for name, value in row.items()})
 
 
-def _resumed(training: Training, out: Path) -> Position:
-    path = out / STATE
+def _resumed(training: Training, path: Path) -> Position:
     if not path.exists():
         return Position()
     try:
@@ -158,7 +162,7 @@ def _resumed(training: Training, out: Path) -> Position:
     for name, value in training.settings.items():
         if settings.get(name) != value:
             raise InputError(
-                f"{out} holds a run with {name} {settings.get(name)}, not {value}; "
+                f"{path} holds a run with {name} {settings.get(name)}, not {value}; "
                 "go on with that, or name another directory."
             )
     training.load_state_dict(state["training"])

@@ -1,0 +1,215 @@
+"""Training the two transformers: hide tokens, and learn to name them from those that are left.
+
+How many are hidden is drawn as the paper draws it (arXiv 2307.04686, section 3; MaskGIT's cosine
+schedule): a moment of the decoding is uniform, and its share of hidden places follows the cosine. So the
+model has met every state that the decoding loop will show it.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from helpers import checkpoints, masks
+from helpers.train.saving import save_vampnet
+from helpers.train.tokens import Tokens
+from helpers.vampnet import VampNet, VampNetConfig
+
+BETAS = (0.9, 0.98)
+LARGEST_GRADIENT = 1.0
+CHECK_SHARES = (0.25, 0.5, 0.75)  # shares of hidden places at which the held-out score is taken
+FIRST_STD = 0.02  # of the classifier's first weights: it starts out undecided
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the result, beside the tokens and the budget."""
+
+    n_codebooks: int = 4
+    n_conditioning_codebooks: int = 0
+    embedding_dim: int = 256
+    n_layers: int = 6
+    n_heads: int = 4
+    batch: int = 12  # crops a step
+    frames: int = 288  # codec frames a crop
+    warm_up: int = 100  # steps from almost no learning rate to the full one
+    rate: float = 1e-3  # falls to nothing along half a cosine
+    rate_matrices: float = 0.01  # the same for the layers' matrices, which Muon trains
+    check_chunks: int = 24
+    seed: int = 0
+
+    def kwargs(self, vocab_size: int, latent_dim: int) -> dict:
+        """The model's shape, as a checkpoint's metadata names it."""
+        names = ("n_codebooks", "n_conditioning_codebooks", "embedding_dim", "n_layers", "n_heads")
+        shape = {name: getattr(self, name) for name in names}
+        return shape | {"vocab_size": vocab_size, "latent_dim": latent_dim}
+
+
+COARSE = Recipe()
+C2F = Recipe(n_codebooks=14, n_conditioning_codebooks=4, n_layers=5, batch=16, frames=173)
+
+
+def draw_masks(shape: tuple[int, int, int], n_kept: int, rng: np.random.Generator) -> np.ndarray:
+    """Masks as decoding meets them, int64 (B, C, T): an item's share of hidden places is cos(pi/2 u).
+
+    u is uniform, 0 to 1. The first `n_kept` books are kept: they are the condition.
+    """
+    shares = np.cos(0.5 * math.pi * rng.random(shape[0]))
+    drawn = np.concatenate([masks.random((1, *shape[1:]), share, rng) for share in shares])
+    return masks.codebook_unmask(drawn, n_kept)
+
+
+def masked_nll(logits: Tensor, codes: Tensor, mask: Tensor) -> Tensor:
+    """Mean negative log-likelihood, in nats, of the hidden tokens. (B, P, T, V), twice (B, C, T)."""
+    n_predicted = logits.shape[1]
+    hidden = mask[:, -n_predicted:].bool()
+    return F.cross_entropy(logits[hidden], codes[:, -n_predicted:][hidden])
+
+
+def with_tables(model: VampNet, tables: list[Tensor]) -> None:
+    """Put the codec's codebooks, each (V, latent_dim), under the MASK rows of the model's token table.
+
+    The codec's rows stay as they are; the MASK rows are learned. The projection behind the table starts
+    as if every coordinate had mean 0 and deviation 1, whatever the codec made of them.
+    """
+    rows = model.embedding.table.data.unflatten(0, (len(tables), -1))
+    everything = torch.stack(tables).to(rows)
+    rows[:, :-1] = everything
+    deviation, mean = torch.std_mean(everything, dim=1)
+    rows[:, -1] = mean
+    projection = model.embedding.out_proj
+    projection.weight.data /= deviation.clamp(min=1e-3).flatten()
+    projection.bias.data = -(projection.weight.data @ mean.flatten())
+
+
+def trainable_vampnet(config: VampNetConfig, tables: list[Tensor]) -> VampNet:
+    """A new transformer over a codec's tables."""
+    model = VampNet(config)
+    nn.init.normal_(model.position_bias.weight, std=FIRST_STD)
+    nn.init.normal_(model.classifier.weight, std=FIRST_STD)
+    nn.init.zeros_(model.classifier.bias)
+    with_tables(model, tables)
+    learned = torch.zeros(model.embedding.rows, 1)
+    learned[-1] = 1
+    learned = learned.repeat(config.n_codebooks, 1)
+    model.embedding.table.register_hook(lambda gradient: gradient * learned.to(gradient))
+    return model
+
+
+class TransformerTraining:
+    """One transformer, its optimisers and its tokens: what `helpers.train.loop` runs."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        codec_path: str | Path,
+        train: Tokens,
+        valid: Tokens,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        bfloat16: bool = False,
+    ):
+        """`dtype` is how checkpoints store the weights; `bfloat16` multiplies matrices in that format."""
+        codec = checkpoints.read(codec_path)
+        tables = [
+            codec.tensors[f"quantizer.quantizers.{i}.codebook.weight"].float()
+            for i in range(recipe.n_codebooks)
+        ]
+        self.kwargs = recipe.kwargs(*tables[0].shape)
+        torch.manual_seed(recipe.seed)
+        model = trainable_vampnet(VampNetConfig.from_kwargs(self.kwargs), tables)
+        self._prepare(recipe, model, train, valid, device, dtype, bfloat16)
+        self.settings |= {"codec": codec.sha256()}
+        self.optimizers = optimizers(self.model, recipe)
+
+    def _prepare(
+        self,
+        recipe: Recipe,
+        model: VampNet,
+        train: Tokens,
+        valid: Tokens,
+        device: str,
+        dtype: torch.dtype,
+        bfloat16: bool,
+    ) -> None:
+        self.recipe, self.model, self.device, self.dtype = recipe, model.to(device), device, dtype
+        self.bfloat16 = bfloat16
+        self.settings, self.music, self.held_out = asdict(recipe), train, self._held_out(valid)
+
+    def state_dict(self) -> dict:
+        return {
+            "model": self.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        self.model.load_state_dict(state["model"])
+        for optimizer, its_state in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(its_state)
+
+    def save(self, path: Path) -> None:
+        save_vampnet(path, self.model, self.kwargs, self.dtype)
+
+    def step(self, step: int, progress: float) -> dict[str, float]:
+        """One step on crops and masks that follow from the seed and the step's number alone."""
+        recipe, rng = self.recipe, np.random.default_rng((self.recipe.seed, step))
+        share = min(1.0, (step + 1) / recipe.warm_up) * 0.5 * (1 + math.cos(math.pi * progress))
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = share * group["full_rate"]
+        codes = self.music.crops(rng, recipe.batch, recipe.frames)[:, : recipe.n_codebooks]
+        mask = draw_masks(codes.shape, recipe.n_conditioning_codebooks, rng)
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.bfloat16):
+            loss = self._nll(codes, mask)
+        self.model.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return {"loss": loss.item()}
+
+    @torch.no_grad()
+    def check(self) -> dict[str, float]:
+        """Masked NLL of the held-out chunks at each share; the score is their mean."""
+        scores = {}
+        for share, (codes, mask) in self.held_out.items():
+            parts = [self._nll(*part) for part in zip(np.array_split(codes, 4), np.array_split(mask, 4))]
+            scores[f"nll_{round(100 * share)}"] = torch.stack(parts).mean().item()
+        return scores | {"score": float(np.mean(list(scores.values())))}
+
+    def _held_out(self, valid: Tokens) -> dict[float, tuple[np.ndarray, np.ndarray]]:
+        recipe, rng = self.recipe, np.random.default_rng(0)
+        chunks = valid.chunks(recipe.frames)[:, : recipe.n_codebooks]
+        chunks = chunks[np.linspace(0, len(chunks) - 1, min(recipe.check_chunks, len(chunks))).astype(int)]
+        return {
+            share: (
+                chunks,
+                masks.codebook_unmask(
+                    masks.random(chunks.shape, share, rng), recipe.n_conditioning_codebooks
+                ),
+            )
+            for share in CHECK_SHARES
+        }
+
+    def _nll(self, codes: np.ndarray, mask: np.ndarray) -> Tensor:
+        codes, mask = torch.from_numpy(codes).to(self.device), torch.from_numpy(mask).to(self.device)
+        hidden = torch.where(mask.bool(), self.model.config.vocab_size, codes)
+        return masked_nll(self.model(hidden), codes, mask)
+
+
+def optimizers(model: VampNet, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the layers, Adam for the rest: vectors, tables, the first and last projection.
+
+    Muon (Jordan et al. 2024) takes a step of the same length in every direction that a matrix can turn.
+    """
+    matrices = [p for p in model.layers.parameters() if p.dim() == 2]
+    known = {id(p) for p in matrices}
+    others = [p for p in model.parameters() if id(p) not in known]
+    return [
+        torch.optim.Muon([{"params": matrices, "full_rate": recipe.rate_matrices}], weight_decay=0.01),
+        torch.optim.Adam([{"params": others, "full_rate": recipe.rate}], betas=BETAS),
+    ]
