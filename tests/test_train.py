@@ -461,3 +461,13 @@ def test_the_command_says_what_is_missing_in_one_line(tmp_path, capsys):
     folders = ["--music", str(tmp_path), "--out", str(tmp_path / "out")]
     assert command.main(["codec", *folders, "--steps", "2"]) == 2
     assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+def test_training_goes_on_from_a_checkpoint(trained, sounds, tmp_path):
+    training, _, _ = trained
+    training.save(tmp_path / "codec.pth")
+    later = CodecTraining(TINY, sounds, start=tmp_path / "codec.pth")
+    assert later.check()["score"] == pytest.approx(training.check()["score"], rel=1e-3)
+    later.step(0, 0.0)
+    with pytest.raises(InputError, match="another shape"):
+        CodecTraining(dataclasses.replace(TINY, encoder_dim=8), sounds, start=tmp_path / "codec.pth")

@@ -169,11 +169,20 @@ def test_a_resumed_run_is_the_uninterrupted_one(codec_path, tokens, tmp_path):
         assert torch.equal(value, last.model.state_dict()[name]), name
 
 
-def test_a_run_on_another_codec_is_refused(trained, tokens, tmp_path):
+def test_a_state_made_with_another_codec_is_refused(trained, codec_path, tokens, tmp_path):
     save_codec(tmp_path / "codec.pth", trainable_codec(CodecConfig.from_kwargs(TINY.kwargs)), TINY.kwargs)
-    state = COARSE, tmp_path / "codec.pth", *tokens
-    other = TransformerTraining(*state)
-    assert other.settings["codec"] != trained["coarse"].settings["codec"]
+    other = TransformerTraining(COARSE, tmp_path / "codec.pth", *tokens)
+    with pytest.raises(InputError, match="codec"):
+        run(other, codec_path.parent / "coarse.pth", Budget(steps=200))
+
+
+def test_training_goes_on_from_a_checkpoint(trained, codec_path, tokens, tmp_path):
+    trained["coarse"].save(tmp_path / "coarse.pth")
+    later = TransformerTraining(COARSE, codec_path, *tokens, start=tmp_path / "coarse.pth")
+    assert later.check()["score"] == pytest.approx(trained["coarse"].check()["score"], rel=1e-4)
+    other = dataclasses.replace(COARSE, n_layers=2)
+    with pytest.raises(InputError, match="another shape"):
+        TransformerTraining(other, codec_path, *tokens, start=tmp_path / "coarse.pth")
 
 
 # --- The overlay ------------------------------------------------------------------------------------------

@@ -55,6 +55,11 @@ class Job:
     dtype: torch.dtype
     compiled: bool
     bfloat16: bool
+    start: Path | None
+
+    def start_of(self, name: str) -> Path | None:
+        """The checkpoint that a part goes on from, if any."""
+        return self.start and self.start / f"{name}.pth"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -89,6 +94,10 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--bfloat16", action="store_true", help="transformers: faster where the processor has bfloat16"
         )
+        if name != "lora":
+            command.add_argument(
+                "--start", type=Path, help="a directory with checkpoints to go on from, instead of chance"
+            )
         if name == "lora":
             command.add_argument("--name", required=True, help="of the style: NAME.coarse.pth, NAME.c2f.pth")
         if name in RECIPES:
@@ -105,7 +114,7 @@ def parser() -> argparse.ArgumentParser:
 def train_codec(job: Job, recipe: codec.Recipe, budget: Budget) -> list[Row]:
     """Train codec.pth; the report of its transfer says whether the file can be read back."""
     path = job.out / "codec.pth"
-    training = CodecTraining(recipe, job.music, job.device, job.dtype, job.compiled)
+    training = CodecTraining(recipe, job.music, job.device, job.dtype, job.compiled, job.start_of("codec"))
     rows = run(training, path, budget)
     print(transfer_codec(checkpoints.read(path))[1].summary())
     return rows
@@ -117,7 +126,9 @@ def train_transformer(job: Job, name: str, recipe: transformer.Recipe, budget: B
     train, valid = tokens(job, job.out)
     with written_whole(job.out / "unigram.npz") as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, counts=train.counts())
-    training = TransformerTraining(recipe, codec_path, train, valid, job.device, job.dtype, job.bfloat16)
+    training = TransformerTraining(
+        recipe, codec_path, train, valid, job.device, job.dtype, job.bfloat16, job.start_of(name)
+    )
     rows = run(training, path, budget)
     print(transfer_vampnet(checkpoints.read(path), checkpoints.read(codec_path))[1].summary())
     return rows
@@ -149,6 +160,7 @@ def carry_out(options: argparse.Namespace) -> None:
         torch.float16 if options.half else torch.float32,
         options.compile,
         options.bfloat16,
+        getattr(options, "start", None),
     )
     for name, part in _parts(options):
         budget = Budget(options.steps, options.minutes * part if options.minutes else None)

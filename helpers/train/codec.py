@@ -14,13 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.parametrize import is_parametrized
 
+from helpers import checkpoints
 from helpers.audio import match_level
 from helpers.codec import Codec, CodecConfig, ResidualLayer
+from helpers.errors import InputError
 from helpers.train import losses
 from helpers.train.music import clips, pieces, random_segments
 from helpers.train.quantizing import Quantized, draw_depths, initialize, quantize
 from helpers.train.saving import save_codec
+from helpers.transfer import transfer_codec
 
 Module = Callable[[Tensor], Tensor]
 BETAS = (0.8, 0.99)
@@ -90,6 +94,18 @@ def trainable_codec(config: CodecConfig) -> Codec:
     return codec
 
 
+def continue_from(codec: Codec, start: str | Path) -> None:
+    """Set the weights of a trainable codec to those of a checkpoint of the same shape."""
+    known, _ = transfer_codec(checkpoints.read(start))
+    if known.config != codec.config:
+        raise InputError(f"{start} has another shape than the recipe: {known.config}.")
+    values = dict(known.named_parameters())
+    for name, module in codec.named_modules():
+        if is_parametrized(module):
+            module.weight = values.pop(f"{name}.weight").detach()  # weight norm takes it apart again
+    codec.load_state_dict(values, strict=False)
+
+
 class Optimizer:
     """Muon for the kernels of encoder and decoder, Adam for all else: gains, biases, Snakes, the quantizer.
 
@@ -130,6 +146,7 @@ class CodecTraining:
 
     `music` is a directory with train/ and valid/; `dtype` is how checkpoints store the weights. `compiled`
     lets PyTorch fuse the steps between convolutions: half again as fast, but it needs a C++ compiler.
+    `start` is a codec to go on from: its weights, already quantized.
     """
 
     def __init__(
@@ -139,12 +156,15 @@ class CodecTraining:
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
         compiled: bool = False,
+        start: str | Path | None = None,
     ):
         self.recipe, self.device, self.dtype = recipe, device, dtype
         self.settings = _plain(asdict(recipe))
         self.config = CodecConfig.from_kwargs(recipe.kwargs)
         torch.manual_seed(recipe.seed)
         self.codec = trainable_codec(self.config).to(device)
+        if start is not None:
+            continue_from(self.codec, start)
         self.encoder, self.decoder = self.codec.encoder, self.codec.decoder
         if compiled:
             self.encoder, self.decoder = torch.compile(self.encoder), torch.compile(self.decoder)
@@ -155,7 +175,7 @@ class CodecTraining:
         held_out = pieces(Path(music) / "valid", recipe.sample_rate)
         n = math.ceil(recipe.check_seconds * recipe.sample_rate / self.config.hop) * self.config.hop
         self.clips = clips(held_out, recipe.check_clips, n)
-        self.is_quantized = False
+        self.is_quantized = start is not None
 
     def state_dict(self) -> dict:
         return {

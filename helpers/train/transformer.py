@@ -15,8 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from helpers import checkpoints, masks
+from helpers.checkpoints import Checkpoint
+from helpers.errors import InputError
 from helpers.train.saving import save_vampnet
 from helpers.train.tokens import Tokens
+from helpers.transfer import transfer_vampnet
 from helpers.vampnet import VampNet, VampNetConfig
 
 BETAS = (0.9, 0.98)
@@ -100,6 +103,14 @@ def trainable_vampnet(config: VampNetConfig, tables: list[Tensor]) -> VampNet:
     return model
 
 
+def continue_from(model: VampNet, start: str | Path, codec: Checkpoint) -> None:
+    """Set the weights to those of a checkpoint of the same shape, over this codec's tables."""
+    known, _ = transfer_vampnet(checkpoints.read(start), codec)
+    if known.config != model.config:
+        raise InputError(f"{start} has another shape than the recipe: {known.config}.")
+    model.load_state_dict(known.state_dict())
+
+
 class TransformerTraining:
     """One transformer, its optimisers and its tokens: what `helpers.train.loop` runs."""
 
@@ -112,8 +123,12 @@ class TransformerTraining:
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
         bfloat16: bool = False,
+        start: str | Path | None = None,
     ):
-        """`dtype` is how checkpoints store the weights; `bfloat16` multiplies matrices in that format."""
+        """Train over the codec at `codec_path`, from new weights or from those of the checkpoint `start`.
+
+        `dtype` is how checkpoints store the weights; `bfloat16` multiplies matrices in that format.
+        """
         codec = checkpoints.read(codec_path)
         tables = [
             codec.tensors[f"quantizer.quantizers.{i}.codebook.weight"].float()
@@ -122,6 +137,8 @@ class TransformerTraining:
         self.kwargs = recipe.kwargs(*tables[0].shape)
         torch.manual_seed(recipe.seed)
         model = trainable_vampnet(VampNetConfig.from_kwargs(self.kwargs), tables)
+        if start is not None:
+            continue_from(model, start, codec)
         self._prepare(recipe, model, train, valid, device, dtype, bfloat16)
         self.settings |= {"codec": codec.sha256()}
         self.optimizers = optimizers(self.model, recipe)
