@@ -1,4 +1,4 @@
-"""The commands: `python -m helpers inspect | download | export | verify | vamp`.
+"""The commands: `python -m helpers inspect | download | export | verify | evaluate | vamp`.
 
 A mistake of the user's is one line on stderr and exit status 2, Ctrl-C is 130, a failed verification 1.
 Each command imports what it needs when it runs: `vamp --bundle` never imports PyTorch.
@@ -104,6 +104,27 @@ def parser() -> Parser:
     command.add_argument("--bundle", type=Path, required=True, metavar="BUNDLE")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the result as a certificate")
     command.set_defaults(run=run_verify)
+
+    command = commands.add_parser("evaluate", help="score a checkpoint on music it has not heard")
+    add_checkpoints(command, required=False)
+    command.add_argument(
+        "--clips", type=Path, metavar="DIR", help="held-out clips (default: those that come with the course)"
+    )
+    command.add_argument(
+        "--style-clips", type=Path, metavar="DIR", help="clips of the style that the overlays were trained on"
+    )
+    command.add_argument("--json", type=Path, metavar="FILE", help="write every score of every clip")
+    command.add_argument("--quick", action="store_true", help="a rough look: few clips, cut short")
+    command.add_argument(
+        "--strict", action="store_true", help="exit with status 1 if a requirement is not met"
+    )
+    command.add_argument(
+        "--record-opus",
+        type=Path,
+        metavar="FILE",
+        help="only measure Opus on the clips and write its figures",
+    )
+    command.set_defaults(run=run_evaluate)
 
     add_vamp(commands.add_parser("vamp", help="keep some of a sound, generate the rest"))
     return top
@@ -266,6 +287,39 @@ def run_verify(arguments: argparse.Namespace) -> int:
     if arguments.json:
         files.write_json(arguments.json, certificate.to_json())
     return 0 if certificate.passed else 1
+
+
+def run_evaluate(arguments: argparse.Namespace) -> int:
+    from helpers.checkpoints import course_checkpoints
+    from helpers.evaluate import opus
+    from helpers.evaluate.clips import COURSE_CLIPS, load_clips
+    from helpers.evaluate.evaluation import evaluate
+
+    if arguments.style_clips and not arguments.lora:
+        raise InputError("--style-clips goes with --lora; name the overlays to score on them.")
+    with progress(unit="clip") as bar:
+
+        def on_progress(what: str) -> None:
+            bar.set_description(what)
+            bar.update()
+
+        if arguments.record_opus:
+            clips = load_clips(arguments.clips or COURSE_CLIPS)
+            opus.record(arguments.record_opus, clips, lambda: on_progress("Opus"))
+            print(f"wrote {arguments.record_opus}: Opus on {len(clips)} clips")
+            return 0
+        evaluation = evaluate(
+            arguments.checkpoints or course_checkpoints(),
+            arguments.clips,
+            arguments.lora,
+            arguments.style_clips,
+            arguments.quick,
+            on_progress,
+        )
+    print(evaluation)
+    if arguments.json:
+        files.write_json(arguments.json, evaluation.to_json())
+    return 1 if arguments.strict and not evaluation.passed else 0
 
 
 def run_vamp(arguments: argparse.Namespace) -> None:

@@ -471,3 +471,27 @@ def test_training_goes_on_from_a_checkpoint(trained, sounds, tmp_path):
     later.step(0, 0.0)
     with pytest.raises(InputError, match="another shape"):
         CodecTraining(dataclasses.replace(TINY, encoder_dim=8), sounds, start=tmp_path / "codec.pth")
+
+
+def one_of_two(rank, folder):
+    """A worker of the test below, in a process of its own."""
+    store = torch.distributed.FileStore(str(folder / "store"), 2)
+    torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    training = CodecTraining(TINY, folder / "music")
+    run(training, folder / f"run{rank}" / "codec.pth", Budget(steps=8))
+    torch.save(training.codec.state_dict(), folder / f"{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_workers_train_the_model_that_one_would(sounds, tmp_path):
+    (tmp_path / "music").symlink_to(sounds)
+    torch.multiprocessing.spawn(one_of_two, (tmp_path,), nprocs=2)
+    alone = CodecTraining(TINY, sounds)
+    rows = run(alone, tmp_path / "alone" / "codec.pth", Budget(steps=8))
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert not (tmp_path / "run1").exists()  # only the first one writes
+    assert float(metrics(tmp_path / "run0" / "codec.csv")[-1]["score"]) == pytest.approx(
+        rows[-1]["score"], rel=0.02
+    )
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name

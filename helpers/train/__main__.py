@@ -2,7 +2,11 @@
 
     python -m data.music MUSIC/train --minutes 150 --split train
     python -m data.music MUSIC/valid --minutes 10 --split valid
-    python -m helpers.train all --music MUSIC --out models --minutes 240 --half --compile
+    python -m helpers.train all --music MUSIC --out models --minutes 240 --half
+
+Faster on a processor with several cores, one worker a core; `--compile` needs a C++ compiler:
+
+    torchrun --nproc-per-node 2 -m helpers.train all --music MUSIC --out models --minutes 240 --half --compile
 
 Every part writes its best checkpoint, the metrics as CSV and a state from which the same command goes on
 after an interruption.
@@ -20,7 +24,7 @@ import torch
 from helpers import checkpoints
 from helpers.errors import InputError
 from helpers.files import written_whole
-from helpers.train import codec, transformer
+from helpers.train import codec, transformer, workers
 from helpers.train.codec import CodecTraining
 from helpers.train.loop import Budget, Row, run
 from helpers.train.lora import LoraTraining
@@ -116,27 +120,30 @@ def train_codec(job: Job, recipe: codec.Recipe, budget: Budget) -> list[Row]:
     path = job.out / "codec.pth"
     training = CodecTraining(recipe, job.music, job.device, job.dtype, job.compiled, job.start_of("codec"))
     rows = run(training, path, budget)
-    print(transfer_codec(checkpoints.read(path))[1].summary())
+    workers.wait_for_all()
+    say(transfer_codec(checkpoints.read(path))[1].summary())
     return rows
 
 
 def train_transformer(job: Job, name: str, recipe: transformer.Recipe, budget: Budget) -> list[Row]:
     """Train coarse.pth or c2f.pth on tokens of the codec.pth beside it; count the codes on the way."""
     path, codec_path = job.out / f"{name}.pth", job.out / "codec.pth"
-    train, valid = tokens(job, job.out)
-    with written_whole(job.out / "unigram.npz") as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, counts=train.counts())
+    train, valid = tokens(job, job.out / "tokens")
+    if workers.is_first():
+        with written_whole(job.out / "unigram.npz") as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(file, counts=train.counts())
     training = TransformerTraining(
         recipe, codec_path, train, valid, job.device, job.dtype, job.bfloat16, job.start_of(name)
     )
     rows = run(training, path, budget)
-    print(transfer_vampnet(checkpoints.read(path), checkpoints.read(codec_path))[1].summary())
+    workers.wait_for_all()
+    say(transfer_vampnet(checkpoints.read(path), checkpoints.read(codec_path))[1].summary())
     return rows
 
 
 def train_lora(job: Job, name: str, style: str, budget: Budget) -> list[Row]:
     """Train the overlay of one transformer on the music of a style."""
-    train, valid = tokens(job, job.out / f"{style}.tokens")
+    train, valid = tokens(job, job.out / "tokens" / style)
     recipe = replace(RECIPES[name], rate=LORA_RATE)
     training = LoraTraining(recipe, job.out, name, train, valid, job.device, job.dtype, job.bfloat16)
     return run(training, job.out / f"{style}.{name}.pth", budget)
@@ -144,11 +151,22 @@ def train_lora(job: Job, name: str, style: str, budget: Budget) -> list[Row]:
 
 def tokens(job: Job, cache: Path) -> tuple[Tokens, Tokens]:
     """The music for training and for checking, as tokens of the codec in `out`."""
-    codec_path = job.out / "codec.pth"
-    return (
-        read_tokens(codec_path, job.music / "train", cache / "train.npz", VERSIONS),
-        read_tokens(codec_path, job.music / "valid", cache / "valid.npz"),
-    )
+
+    def read() -> tuple[Tokens, Tokens]:
+        return (
+            read_tokens(job.out / "codec.pth", job.music / "train", cache / "train.npz", VERSIONS),
+            read_tokens(job.out / "codec.pth", job.music / "valid", cache / "valid.npz"),
+        )
+
+    made = read() if workers.is_first() else None
+    workers.wait_for_all()
+    return made or read()  # the others find what the first one made
+
+
+def say(text: str) -> None:
+    """Print, once for all workers."""
+    if workers.is_first():
+        print(text)
 
 
 def carry_out(options: argparse.Namespace) -> None:
@@ -170,7 +188,8 @@ def carry_out(options: argparse.Namespace) -> None:
             rows = train_codec(job, _recipe(options, name), budget)
         else:
             rows = train_transformer(job, name, _recipe(options, name), budget)
-        print(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in rows[-1].items()))
+        if rows:
+            say(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in rows[-1].items()))
 
 
 def _parts(options: argparse.Namespace) -> Sequence[tuple[str, float]]:
@@ -192,7 +211,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit status."""
     options = parser().parse_args(arguments)
     try:
-        carry_out(options)
+        with workers.started():
+            carry_out(options)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -20,7 +20,7 @@ from helpers import checkpoints
 from helpers.audio import match_level
 from helpers.codec import Codec, CodecConfig, ResidualLayer
 from helpers.errors import InputError
-from helpers.train import losses
+from helpers.train import losses, workers
 from helpers.train.music import clips, pieces, random_segments
 from helpers.train.quantizing import Quantized, draw_depths, initialize, quantize
 from helpers.train.saving import save_codec
@@ -29,7 +29,6 @@ from helpers.transfer import transfer_codec
 Module = Callable[[Tensor], Tensor]
 BETAS = (0.8, 0.99)
 LARGEST_GRADIENT = 1.0  # of all parameters together; a rare loud segment must not throw the weights about
-LOG_MEL = dict(n_fft=2048, hop=512, n_mels=80, highest=11025)  # the measure that codecs are compared by
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,7 @@ class CodecTraining:
             self.encoder, self.decoder = torch.compile(self.encoder), torch.compile(self.decoder)
         self.optimizer = Optimizer(self.codec, recipe.kernels)
         self.mel = losses.MultiScaleMel(recipe.sample_rate).to(device)
-        self.log_mel = losses.LogMel(recipe.sample_rate, **LOG_MEL).to(device)
+        self.log_mel = losses.LogMel(recipe.sample_rate, **losses.COMPARED).to(device)
         self.music = pieces(Path(music) / "train", recipe.sample_rate)
         held_out = pieces(Path(music) / "valid", recipe.sample_rate)
         n = math.ceil(recipe.check_seconds * recipe.sample_rate / self.config.hop) * self.config.hop
@@ -199,8 +198,9 @@ class CodecTraining:
             self.start_quantizing()
         if self.is_quantized:
             progress = max(progress, recipe.plain)  # a run that was given more time doesn't go back
-        audio = self._segments(rng, recipe.batch)
-        depths = draw_depths(recipe.batch, recipe.n_codebooks, recipe.dropout, rng).to(self.device)
+        audio = workers.part(self._segments(rng, recipe.batch))
+        depths = workers.part(draw_depths(recipe.batch, recipe.n_codebooks, recipe.dropout, rng))
+        depths = depths.to(self.device)
         rebuilt, quantized = self._through(audio, depths, self.encoder, self.decoder)
         parts = self._distances(rebuilt, audio[..., : rebuilt.shape[-1]])
         loss = recipe.waveform * parts["waveform"] + recipe.mel * parts["mel"]
@@ -209,6 +209,7 @@ class CodecTraining:
             loss = loss + recipe.commitment * quantized.commitment_loss
         self.codec.zero_grad()
         loss.backward()
+        workers.average_gradients(self.codec.parameters())
         nn.utils.clip_grad_norm_(self.codec.parameters(), LARGEST_GRADIENT)
         self.optimizer.step(learning_rate(recipe, step, progress))
         return {"loss": loss.item()}
@@ -224,6 +225,7 @@ class CodecTraining:
             count += len(found[-1])
         generator = torch.Generator().manual_seed(recipe.seed)
         initialize(self.codec.quantizer, torch.cat(found), generator)
+        workers.share_weights(self.codec)
         self.optimizer = Optimizer(self.codec, recipe.kernels)
         self.is_quantized = True
 

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from helpers.errors import InputError
 from helpers.files import written_whole
+from helpers.train import workers
 
 CHECKS = 40  # held-out scores over a whole run
 SAVE_EVERY = 180.0  # seconds of training that an interruption may cost
@@ -87,23 +88,27 @@ def run(training: Training, checkpoint: str | os.PathLike, budget: Budget) -> li
     position = _resumed(training, state_of(checkpoint))
     saved, began = position.seconds, time.monotonic() - position.seconds
     progress = budget.progress(position.step, position.seconds)
-    with _stop_requests() as stop, tqdm(total=100, bar_format=BAR, disable=None, leave=False) as bar:
+    with (
+        _stop_requests() as stop,
+        tqdm(total=100, bar_format=BAR, disable=None if workers.is_first() else True, leave=False) as bar,
+    ):
         bar.update(100 * progress)
         while progress < 1:
             losses = training.step(position.step, progress)
             position.step += 1
-            position.seconds = time.monotonic() - began
+            position.seconds, is_stopping = workers.agree(time.monotonic() - began, bool(stop))
             before, progress = progress, budget.progress(position.step, position.seconds)
             bar.set_postfix(step=position.step, **losses, refresh=False)
             bar.update(100 * (progress - before))
             is_due = int(progress * CHECKS) > int(before * CHECKS)
-            if is_due:
+            if is_due and workers.is_first():
                 _check(training, position, losses, checkpoint)
                 position.seconds = time.monotonic() - began
-            if is_due or stop or position.seconds > saved + SAVE_EVERY:
-                _save_state(training, position, checkpoint)
+            if is_due or is_stopping or position.seconds > saved + SAVE_EVERY:
+                if workers.is_first():
+                    _save_state(training, position, checkpoint)
                 saved = position.seconds
-            if stop:
+            if is_stopping:
                 raise KeyboardInterrupt
     return position.rows
 

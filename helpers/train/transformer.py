@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from helpers import checkpoints, masks
 from helpers.checkpoints import Checkpoint
 from helpers.errors import InputError
+from helpers.train import workers
 from helpers.train.saving import save_vampnet
 from helpers.train.tokens import Tokens
 from helpers.transfer import transfer_vampnet
@@ -181,9 +182,10 @@ class TransformerTraining:
         codes = self.music.crops(rng, recipe.batch, recipe.frames)[:, : recipe.n_codebooks]
         mask = draw_masks(codes.shape, recipe.n_conditioning_codebooks, rng)
         with torch.autocast(self.device, torch.bfloat16, enabled=self.bfloat16):
-            loss = self._nll(codes, mask)
+            loss = self._nll(workers.part(codes), workers.part(mask))
         self.model.zero_grad()
         loss.backward()
+        workers.average_gradients(self.model.parameters())
         nn.utils.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT)
         for optimizer in self.optimizers:
             optimizer.step()
