@@ -219,7 +219,7 @@ def find(directory: str | os.PathLike) -> dict[str, Path]:
 
 def course_checkpoints() -> Path:
     """The directory of the checkpoints that come with the course."""
-    return MODELS if (MODELS / "codec.pth").is_file() else GOLDEN
+    return MODELS if all((MODELS / f"{name}.pth").is_file() for name in NAMES) else GOLDEN
 
 
 def _listed(names: tuple[str, ...] | list[str]) -> str:

@@ -138,6 +138,11 @@ bars in a row hold half a phrase, so no four bars of any part, beginning at any 
 (A part that plays in only one of those bars has no unit there, and is not a phrase.) No list of pieces has
 to be kept: the rule holds for all seeds.
 
+## Beside Opus
+`opus.json` records how far Opus at 6, 8, 12 and 16 kbit/s is from these clips, file by file, with the version
+and the options it was measured with: `python -m helpers evaluate` puts it beside the course's codec where
+`opusenc` is not installed.
+
 ## Licence
 The notes and these recordings: CC0 1.0 (public domain dedication,
 <https://creativecommons.org/publicdomain/zero/1.0/>). Use them for anything. The sound font FluidR3, whose

@@ -33,7 +33,6 @@ from helpers.train.transformer import TransformerTraining
 from helpers.transfer import transfer_codec, transfer_vampnet
 
 SHARES = {"codec": 0.6, "coarse": 0.2, "c2f": 0.2}  # of the time that `all` is given
-VERSIONS = 2  # of each training piece among the tokens
 RECIPES = {"codec": codec.Recipe(), "coarse": transformer.COARSE, "c2f": transformer.C2F}
 LORA_RATE = 5e-3
 CHOICES = (
@@ -59,6 +58,7 @@ class Job:
     dtype: torch.dtype
     compiled: bool
     bfloat16: bool
+    versions: int
     start: Path | None
 
     def start_of(self, name: str) -> Path | None:
@@ -82,37 +82,47 @@ def parser() -> argparse.ArgumentParser:
         ("lora", "an overlay for coarse and one for c2f; needs all three checkpoints in --out"),
     ):
         command = commands.add_parser(name, help=text)
-        command.add_argument("--music", type=Path, required=True, help="a directory with train/ and valid/")
-        command.add_argument("--out", type=Path, required=True, help="for checkpoints, metrics and states")
-        length = command.add_mutually_exclusive_group(required=True)
-        length.add_argument(
-            "--minutes", type=float, help="of training, the pauses of a resumed run not counted"
-        )
-        length.add_argument("--steps", type=int)
-        command.add_argument(
-            "--half", action="store_true", help="store the weights as float16: half the size"
-        )
-        command.add_argument(
-            "--compile", action="store_true", help="codec: fuse steps; faster, needs a C++ compiler"
-        )
-        command.add_argument(
-            "--bfloat16", action="store_true", help="transformers: faster where the processor has bfloat16"
-        )
-        if name != "lora":
+        _add_common(command)
+        if name in ("all", "codec"):
             command.add_argument(
-                "--start", type=Path, help="a directory with checkpoints to go on from, instead of chance"
+                "--compile", action="store_true", help="codec: fuse steps, needs a C++ compiler"
             )
+        if name != "codec":
+            _add_for_tokens(command)
         if name == "lora":
             command.add_argument("--name", required=True, help="of the style: NAME.coarse.pth, NAME.c2f.pth")
+        else:
+            command.add_argument("--start", type=Path, help="a directory with checkpoints to go on from")
         if name in RECIPES:
-            for choice in CHOICES:
-                default = getattr(RECIPES[name], choice, None)
-                if default is not None:
-                    flag = f"--{choice.replace('_', '-')}"
-                    command.add_argument(
-                        flag, type=type(default), default=default, help=f"see Recipe ({default})"
-                    )
+            _add_choices(command, RECIPES[name])
     return whole
+
+
+def _add_common(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--music", type=Path, required=True, help="a directory with train/ and valid/")
+    command.add_argument("--out", type=Path, required=True, help="for checkpoints, metrics and states")
+    length = command.add_mutually_exclusive_group(required=True)
+    length.add_argument("--minutes", type=float, help="of training, the pauses of a resumed run not counted")
+    length.add_argument("--steps", type=int)
+    command.add_argument("--half", action="store_true", help="store the weights as float16: half the size")
+    command.set_defaults(compile=False, bfloat16=False, versions=1, start=None)
+
+
+def _add_for_tokens(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--bfloat16", action="store_true", help="transformers: faster where the processor has bfloat16"
+    )
+    command.add_argument(
+        "--versions", type=int, default=1, help="how often each piece is turned into tokens (1)"
+    )
+
+
+def _add_choices(command: argparse.ArgumentParser, recipe: codec.Recipe | transformer.Recipe) -> None:
+    for choice in CHOICES:
+        default = getattr(recipe, choice, None)
+        if default is not None:
+            flag = f"--{choice.replace('_', '-')}"
+            command.add_argument(flag, type=type(default), default=default, help=f"see Recipe ({default})")
 
 
 def train_codec(job: Job, recipe: codec.Recipe, budget: Budget) -> list[Row]:
@@ -154,7 +164,7 @@ def tokens(job: Job, cache: Path) -> tuple[Tokens, Tokens]:
 
     def read() -> tuple[Tokens, Tokens]:
         return (
-            read_tokens(job.out / "codec.pth", job.music / "train", cache / "train.npz", VERSIONS),
+            read_tokens(job.out / "codec.pth", job.music / "train", cache / "train.npz", job.versions),
             read_tokens(job.out / "codec.pth", job.music / "valid", cache / "valid.npz"),
         )
 
@@ -178,7 +188,8 @@ def carry_out(options: argparse.Namespace) -> None:
         torch.float16 if options.half else torch.float32,
         options.compile,
         options.bfloat16,
-        getattr(options, "start", None),
+        options.versions,
+        options.start,
     )
     for name, part in _parts(options):
         budget = Budget(options.steps, options.minutes * part if options.minutes else None)

@@ -1,0 +1,67 @@
+"""The training's metrics as a picture: python -m helpers.train.curves models
+
+Reads codec.csv, coarse.csv and c2f.csv of a directory and writes training.png there.
+"""
+
+import csv
+import math
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+from helpers import plots
+from helpers.errors import InputError
+from helpers.files import written_whole
+
+PANELS = (  # file, columns with their labels, what the vertical axis says
+    ("codec.csv", {"log_mel": "log-mel distance"}, "distance"),
+    ("codec.csv", {"snr": "SNR", "si_sdr": "SI-SDR"}, "dB"),
+    ("coarse.csv", {f"nll_{share}": f"{share} % masked" for share in (25, 50, 75)}, "nats a token"),
+    ("c2f.csv", {f"nll_{share}": f"{share} % masked" for share in (25, 50, 75)}, "nats a token"),
+)
+
+
+def read_metrics(path: Path) -> dict[str, list[float]]:
+    """The columns of a metrics file; NaN where a row has no value. Raises InputError."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        names = rows[0].keys()
+        return {name: [float(row[name] or math.nan) for row in rows] for name in names}
+    except (OSError, ValueError, IndexError, TypeError) as error:
+        raise InputError(f"{path} holds no metrics; train first.") from error
+
+
+def panel(metrics: dict[str, list[float]], columns: dict[str, str], title: str, unit: str, ax: Axes) -> Axes:
+    """One or more columns over the minutes of training."""
+    for colour, (name, label) in zip((plots.BLUE, "#E69F00", "#009E73"), columns.items()):
+        ax.plot(metrics["minutes"], metrics[name], color=colour, label=label)
+    if "score" in metrics and any(math.isnan(value) for value in metrics["score"]):
+        start = next((m for m, value in zip(metrics["minutes"], metrics["score"]) if value == value), None)
+        if start is not None:
+            ax.axvline(start, color=plots.GREY, linewidth=0.8, linestyle=":", label="quantizer on")
+    ax.set(title=title, xlabel="minutes of training", ylabel=unit)
+    ax.legend(frameon=False, fontsize=8)
+    return ax
+
+
+def draw(directory: Path) -> Path:
+    """Write training.png; return its path."""
+    with plt.rc_context(plots.STYLE):
+        figure, axes = plt.subplots(2, 2, figsize=(9, 6), layout="constrained")
+        for ax, (name, columns, unit) in zip(axes.flat, PANELS):
+            panel(read_metrics(directory / name), columns, name.removesuffix(".csv"), unit, ax)
+        path = directory / "training.png"
+        with written_whole(path) as temporary:
+            figure.savefig(temporary, dpi=100, format="png")
+    plt.close(figure)
+    return path
+
+
+if __name__ == "__main__":
+    try:
+        print(f"wrote {draw(Path(sys.argv[1] if len(sys.argv) > 1 else 'models'))}")
+    except InputError as error:
+        sys.exit(f"error: {error}")
