@@ -42,6 +42,7 @@ CHOICES = (
     "n_layers",
     "batch",
     "frames",
+    "decoder_only",
     "plain",
     "rate",
     "seed",
@@ -122,7 +123,8 @@ def _add_choices(command: argparse.ArgumentParser, recipe: codec.Recipe | transf
         default = getattr(recipe, choice, None)
         if default is not None:
             flag = f"--{choice.replace('_', '-')}"
-            command.add_argument(flag, type=type(default), default=default, help=f"see Recipe ({default})")
+            kind = {"action": "store_true"} if default is False else {"type": type(default)}
+            command.add_argument(flag, default=default, help=f"see Recipe ({default})", **kind)
 
 
 def train_codec(job: Job, recipe: codec.Recipe, budget: Budget) -> list[Row]:

@@ -57,6 +57,7 @@ class Recipe:
     commitment: float = 0.25
     dropout: float = 0.5  # share of segments that use only some of the codebooks
     layout_frames: int = 16000  # frames from which the codebooks are laid out
+    decoder_only: bool = False  # leave encoder and codebooks as they are: tokens keep their meaning
     check_clips: int = 8
     check_seconds: float = 3.0
     seed: int = 0
@@ -116,9 +117,10 @@ class Optimizer:
     def __init__(self, codec: Codec, kernels: float):
         self.kernels = kernels
         parts = (codec.encoder, codec.decoder)
-        inner = [p for part in parts for name, p in part.named_parameters() if name.endswith("original1")]
+        named = [pair for part in parts for pair in part.named_parameters()]
+        inner = [p for name, p in named if name.endswith("original1") and p.requires_grad]
         known = {id(kernel) for kernel in inner}
-        others = [p for p in codec.parameters() if id(p) not in known]
+        others = [p for p in codec.parameters() if id(p) not in known and p.requires_grad]
         self.flat = [(kernel, nn.Parameter(kernel.data.flatten(1))) for kernel in inner]
         self.muon = torch.optim.Muon([matrix for _, matrix in self.flat], weight_decay=0.0)
         self.adam = torch.optim.Adam(others, betas=BETAS)
@@ -164,6 +166,9 @@ class CodecTraining:
         self.codec = trainable_codec(self.config).to(device)
         if start is not None:
             continue_from(self.codec, start)
+        if recipe.decoder_only:
+            self.codec.encoder.requires_grad_(False)
+            self.codec.quantizer.requires_grad_(False)
         self.encoder, self.decoder = self.codec.encoder, self.codec.decoder
         if compiled:
             self.encoder, self.decoder = torch.compile(self.encoder), torch.compile(self.decoder)
