@@ -17,7 +17,7 @@ from helpers.train import __main__ as command
 from helpers.train import loop, losses, music
 from helpers.train.codec import CodecTraining, Recipe, learning_rate, trainable_codec
 from helpers.train.loop import Budget, run
-from helpers.train.quantizing import draw_depths, initialize, quantize, spherical_kmeans
+from helpers.train.quantizing import Revival, draw_depths, initialize, quantize, spherical_kmeans
 from helpers.train.saving import Collect, save_codec
 from helpers.transfer import transfer_codec, walk_codec
 
@@ -314,6 +314,26 @@ def test_codebook_loss_moves_the_rows_and_commitment_the_encoder(started, frames
         rows, encoder = torch.autograd.grad(value, [started.quantizers[0].codebook, some], allow_unused=True)
         assert (rows is not None and bool(rows.any())) == (moves == "rows")
         assert (encoder is not None and bool(encoder.any())) == (moves == "encoder")
+
+
+def test_codes_that_nobody_uses_move_to_the_frames(frames):
+    quantizer = trainable_codec(CodecConfig.from_kwargs(TINY.kwargs)).quantizer
+    initialize(quantizer, frames, torch.Generator().manual_seed(0))
+    book, whole = quantizer.quantizers[1], frames.T[None]
+    book.codebook.data[:20] = book.codebook[0] * 1.0  # one direction for twenty codes: nineteen are idle
+    revival = Revival(quantizer)
+    for _ in range(400):
+        revival.note(quantize(quantizer, whole, depths(3)))
+    before = quantize(quantizer, whole, depths(3))
+    kept = [book.codebook.detach().clone() for book in quantizer.quantizers]
+    moved = revival.move(before, torch.Generator().manual_seed(0))
+    after = quantize(quantizer, whole, depths(3))
+    assert 19 <= moved < 30
+    assert len(after.codes[0, 1].unique()) >= len(before.codes[0, 1].unique()) + 15
+    in_use = before.codes[0, 1].unique()
+    often = in_use[torch.bincount(before.codes[0, 1])[in_use] > 20]
+    assert torch.equal(quantizer.quantizers[1].codebook[often], kept[1][often])  # those in use stay
+    assert revival.move(after, torch.Generator().manual_seed(1)) == 0
 
 
 def test_quantizer_dropout_draws_every_depth_for_its_share_of_items():

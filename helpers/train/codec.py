@@ -22,11 +22,12 @@ from helpers.codec import Codec, CodecConfig, ResidualLayer
 from helpers.errors import InputError
 from helpers.train import losses, workers
 from helpers.train.music import clips, pieces, random_segments
-from helpers.train.quantizing import Quantized, draw_depths, initialize, quantize
+from helpers.train.quantizing import Quantized, Revival, draw_depths, initialize, quantize
 from helpers.train.saving import save_codec
 from helpers.transfer import transfer_codec
 
 Module = Callable[[Tensor], Tensor]
+REVIVE_EVERY = 20  # steps
 BETAS = (0.8, 0.99)
 LARGEST_GRADIENT = 1.0  # of all parameters together; a rare loud segment must not throw the weights about
 
@@ -50,7 +51,8 @@ class Recipe:
     rate: float = 1e-3  # learning rate of the plain stage, falls to rate_plain_end
     rate_plain_end: float = 5e-4
     rate_quantized: float = 2.5e-4  # falls to nothing along half a cosine
-    kernels: float = 20.0  # the learning rate of the convolutions' kernels, in multiples of the others'
+    kernels: float = 20.0  # the learning rate of the convolutions' kernels, in multiples of `rate`
+    codebooks: float = 10.0  # that of the codebooks' rows, which have to keep up with the encoder
     waveform: float = 20.0  # this and the next three: the losses' weights
     mel: float = 3.0
     codebook: float = 1.0
@@ -114,24 +116,27 @@ class Optimizer:
     (out, in, taps) is seen as (out, in * taps), in the same memory.
     """
 
-    def __init__(self, codec: Codec, kernels: float):
-        self.kernels = kernels
+    def __init__(self, codec: Codec, kernels: float, codebooks: float):
+        """`kernels` and `codebooks`: their learning rates, in multiples of that of all else."""
         parts = (codec.encoder, codec.decoder)
         named = [pair for part in parts for pair in part.named_parameters()]
         inner = [p for name, p in named if name.endswith("original1") and p.requires_grad]
-        known = {id(kernel) for kernel in inner}
+        rows = [book.codebook for book in codec.quantizer.quantizers if book.codebook.requires_grad]
+        known = {id(p) for p in inner + rows}
         others = [p for p in codec.parameters() if id(p) not in known and p.requires_grad]
         self.flat = [(kernel, nn.Parameter(kernel.data.flatten(1))) for kernel in inner]
-        self.muon = torch.optim.Muon([matrix for _, matrix in self.flat], weight_decay=0.0)
-        self.adam = torch.optim.Adam(others, betas=BETAS)
+        matrices = [matrix for _, matrix in self.flat]
+        self.muon = torch.optim.Muon([{"params": matrices, "factor": kernels}], weight_decay=0.0)
+        groups = [{"params": others, "factor": 1.0}, {"params": rows, "factor": codebooks}]
+        self.adam = torch.optim.Adam([group for group in groups if group["params"]], betas=BETAS)
 
     def step(self, rate: float) -> None:
         """One step at this learning rate, from the gradients that are there."""
         for kernel, matrix in self.flat:
             matrix.grad = kernel.grad.flatten(1)
-        for optimizer, factor in ((self.muon, self.kernels), (self.adam, 1.0)):
+        for optimizer in (self.muon, self.adam):
             for group in optimizer.param_groups:
-                group["lr"] = factor * rate
+                group["lr"] = group["factor"] * rate
             optimizer.step()
 
     def state_dict(self) -> dict:
@@ -172,7 +177,8 @@ class CodecTraining:
         self.encoder, self.decoder = self.codec.encoder, self.codec.decoder
         if compiled:
             self.encoder, self.decoder = torch.compile(self.encoder), torch.compile(self.decoder)
-        self.optimizer = Optimizer(self.codec, recipe.kernels)
+        self.optimizer = Optimizer(self.codec, recipe.kernels, recipe.codebooks)
+        self.revival = Revival(self.codec.quantizer)
         self.mel = losses.MultiScaleMel(recipe.sample_rate).to(device)
         self.log_mel = losses.LogMel(recipe.sample_rate, **losses.COMPARED).to(device)
         self.music = pieces(Path(music) / "train", recipe.sample_rate)
@@ -186,12 +192,14 @@ class CodecTraining:
             "codec": self.codec.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "is_quantized": self.is_quantized,
+            "uses": self.revival.uses,
         }
 
     def load_state_dict(self, state: dict) -> None:
         self.codec.load_state_dict(state["codec"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.is_quantized = state["is_quantized"]
+        self.revival.uses.copy_(state["uses"])
 
     def save(self, path: Path) -> None:
         save_codec(path, self.codec, self.recipe.kwargs, self.dtype)
@@ -217,7 +225,15 @@ class CodecTraining:
         workers.average_gradients(self.codec.parameters())
         nn.utils.clip_grad_norm_(self.codec.parameters(), LARGEST_GRADIENT)
         self.optimizer.step(learning_rate(recipe, step, progress))
+        if quantized is not None and not recipe.decoder_only:
+            self._revive(step, quantized)
         return {"loss": loss.item()}
+
+    def _revive(self, step: int, quantized: Quantized) -> None:
+        self.revival.note(quantized)
+        if step % REVIVE_EVERY == 0:
+            self.revival.move(quantized, torch.Generator().manual_seed(step))
+            workers.share_weights(self.codec.quantizer)
 
     @torch.no_grad()
     def start_quantizing(self) -> None:
@@ -231,7 +247,7 @@ class CodecTraining:
         generator = torch.Generator().manual_seed(recipe.seed)
         initialize(self.codec.quantizer, torch.cat(found), generator)
         workers.share_weights(self.codec)
-        self.optimizer = Optimizer(self.codec, recipe.kernels)
+        self.optimizer = Optimizer(self.codec, recipe.kernels, recipe.codebooks)
         self.is_quantized = True
 
     @torch.no_grad()

@@ -10,6 +10,8 @@ from torch.nn import functional as F
 from helpers.layers import ResidualVQ, VectorQuantizer
 
 KMEANS_ROUNDS = 12
+MEMORY = 100  # steps over which the use of a code fades
+FADED = 0.05  # of the use that every code would have if all were equally frequent
 FAR = 3.0  # the constant coordinate, in mean lengths of the others
 ALMOST_ZERO = 1e-4
 
@@ -19,6 +21,7 @@ class Quantized(NamedTuple):
 
     frames: Tensor  # (B, width, T)
     codes: Tensor  # int64 (B, C, T)
+    low: list[Tensor]  # of each book, what it was asked to name: (B, codebook_dim, T), no gradient
     codebook_loss: Tensor  # moves the rows to the frames
     commitment_loss: Tensor  # keeps the frames near the rows
 
@@ -29,7 +32,7 @@ def quantize(quantizer: ResidualVQ, frames: Tensor, n_used: Tensor) -> Quantized
     Choosing a row has no gradient. The straight-through estimator copies the gradient of the chosen row
     to the frame that chose it (van den Oord et al. 2017).
     """
-    residual, total, codes = frames, torch.zeros_like(frames), []
+    residual, total, codes, asked = frames, torch.zeros_like(frames), [], []
     codebook_loss = commitment_loss = frames.new_zeros(())
     for i, book in enumerate(quantizer.quantizers):
         used = (n_used > i).to(frames.dtype)[:, None, None]
@@ -41,7 +44,42 @@ def quantize(quantizer: ResidualVQ, frames: Tensor, n_used: Tensor) -> Quantized
         said = book.out_proj(low + (rows - low).detach())
         total, residual = total + used * said, residual - said
         codes.append(chosen)
-    return Quantized(total, torch.stack(codes, 1), codebook_loss, commitment_loss)
+        asked.append(low.detach())
+    return Quantized(total, torch.stack(codes, 1), asked, codebook_loss, commitment_loss)
+
+
+class Revival:
+    """Moves codes that nobody uses any more to where the frames are (as in Zeghidour et al. 2021).
+
+    While the encoder learns, frames drift; a row that is never the nearest gets no gradient and stays
+    behind for good.
+    """
+
+    def __init__(self, quantizer: ResidualVQ):
+        self.quantizer = quantizer
+        size = len(quantizer.quantizers[0].codebook)
+        self.uses = torch.ones(len(quantizer.quantizers), size)  # recent share of each code, 1 = average
+
+    @torch.no_grad()
+    def note(self, quantized: Quantized) -> None:
+        """Count what one step used."""
+        size, n_frames = self.uses.shape[1], quantized.codes[:, 0].numel()
+        for uses, codes in zip(self.uses, quantized.codes.unbind(1)):
+            counts = torch.bincount(codes.flatten(), minlength=size).to(uses)
+            uses.mul_(1 - 1 / MEMORY).add_(counts * size / n_frames / MEMORY)
+
+    @torch.no_grad()
+    def move(self, quantized: Quantized, generator: torch.Generator) -> int:
+        """Put every row whose use has faded on a random frame of this step. How many were moved."""
+        moved = 0
+        for book, uses, low in zip(self.quantizer.quantizers, self.uses, quantized.low):
+            idle = torch.nonzero(uses < FADED).flatten()
+            frames = low.transpose(1, 2).flatten(0, 1)
+            picks = torch.randint(len(frames), (len(idle),), generator=generator)
+            book.codebook[idle.to(frames.device)] = frames[picks.to(frames.device)]
+            uses[idle] = 1.0
+            moved += len(idle)
+        return moved
 
 
 def draw_depths(count: int, n_codebooks: int, share: float, rng: np.random.Generator) -> Tensor:
