@@ -19,9 +19,9 @@ from helpers.train.codec import trainable_codec
 from helpers.train.loop import Budget, run
 from helpers.train.lora import RANK, LoraTraining, adapt
 from helpers.train.saving import save_codec
-from helpers.train.tokens import Tokens, read_tokens
+from helpers.train.tokens import PART, Tokens, encode_piece, read_tokens
 from helpers.train.transformer import Recipe, TransformerTraining, draw_masks, masked_nll
-from helpers.transfer import load_models, transfer_vampnet
+from helpers.transfer import load_models, transfer_codec, transfer_vampnet
 
 COARSE = Recipe(
     n_codebooks=2, embedding_dim=32, n_layers=1, n_heads=2, batch=6, frames=40, warm_up=5, rate=1e-2,
@@ -118,6 +118,16 @@ def test_tokens_are_the_codecs_and_are_made_once_a_codec(sounds, codec_path, tmp
     assert len(first.pieces) == 2 and not np.array_equal(*(piece[:, :150] for piece in first.pieces))
     with pytest.raises(InputError, match="no FLAC"):  # other versions: the cache does not serve
         read_tokens(codec_path, tmp_path / "no music", cache, versions=1)
+
+
+def test_tokens_of_the_parts_are_those_of_the_whole(codec_path):
+    codec, _ = transfer_codec(checkpoints.read(codec_path))
+    n = 32 * (2 * PART + 5)
+    sound = chords(2, 0)[:n].repeat(-(-n // 16000))[:n]
+    with torch.inference_mode():
+        whole = codec.encode(torch.from_numpy(sound)[None, None])[0]
+    assert np.array_equal(encode_piece(codec, sound), whole)
+    assert encode_piece(codec, sound[: 32 * PART]).shape == (3, PART)
 
 
 # --- Training ---------------------------------------------------------------------------------------------

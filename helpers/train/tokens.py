@@ -15,6 +15,7 @@ from helpers.files import written_whole
 from helpers.train.music import pieces
 from helpers.transfer import transfer_codec
 
+PART = 172  # frames encoded at once: three seconds
 GAIN = 2.0  # dB: how far a version's level strays, so that the model has heard more than one
 
 
@@ -75,14 +76,29 @@ def read_tokens(
     return Tokens(encoded, codec.config.codebook_size)
 
 
-@torch.inference_mode()
 def _encode(codec: Codec, music: list[np.ndarray], versions: int) -> list[np.ndarray]:
     rng, hop = np.random.default_rng(0), codec.config.hop
     encoded = []
     for piece in tqdm(music * versions, desc="music to tokens", unit="piece", disable=None, leave=False):
         start = int(rng.integers(hop)) if versions > 1 else 0
         gain = 10 ** (rng.uniform(-GAIN, GAIN) / 20) if versions > 1 else 1.0
-        audio = np.clip(piece[start:] * gain, -1, 1).astype(np.float32)
-        audio = audio[: len(audio) // hop * hop]
-        encoded.append(codec.encode(torch.from_numpy(audio)[None, None])[0].numpy().astype(np.int16))
+        encoded.append(encode_piece(codec, np.clip(piece[start:] * gain, -1, 1).astype(np.float32)))
     return encoded
+
+
+@torch.inference_mode()
+def encode_piece(codec: Codec, audio: np.ndarray) -> np.ndarray:
+    """Audio (N,) float32 -> int16 (C, T), part by part: what fits a processor's cache takes half the time.
+
+    Each part is encoded with the audio that its tokens depend on, so the result is that of the whole.
+    """
+    hop, context = codec.config.hop, codec.config.encoder_context
+    n_frames = len(audio) // hop
+    parts = []
+    for start in range(0, n_frames, PART):
+        first, end = max(0, start - context), min(n_frames, start + PART + context)
+        codes = codec.encode(torch.from_numpy(audio[first * hop : end * hop])[None, None])[0]
+        parts.append(codes[:, start - first :][:, :PART] if end < n_frames else codes[:, start - first :])
+        if end == n_frames:
+            break
+    return torch.cat(parts, dim=1).numpy().astype(np.int16)
