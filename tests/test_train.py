@@ -23,8 +23,8 @@ from helpers.transfer import transfer_codec, walk_codec
 
 TINY = Recipe(
     sample_rate=8000, encoder_dim=4, encoder_rates=(4, 8), decoder_dim=16, decoder_rates=(8, 4),
-    n_codebooks=3, codebook_size=32, codebook_dim=4, batch=4, frames=40, warm_up=5, rate=3e-3,
-    kernels=4.0, layout_frames=400, check_clips=2, check_seconds=0.5,
+    n_codebooks=3, codebook_size=32, codebook_dim=4, n_coarse=1, coarse_channels=4, batch=4, frames=40,
+    warm_up=5, rate=3e-3, kernels=4.0, layout_frames=400, check_clips=2, check_seconds=0.5,
 )  # fmt: skip
 
 
@@ -237,7 +237,7 @@ def frames():
 def started(frames):
     """A quantizer laid out over those frames."""
     quantizer = trainable_codec(CodecConfig.from_kwargs(TINY.kwargs)).quantizer
-    initialize(quantizer, frames, torch.Generator().manual_seed(0))
+    initialize(quantizer, frames, torch.Generator().manual_seed(0), 1, 4)
     return quantizer
 
 
@@ -259,7 +259,9 @@ def test_each_book_of_the_layout_brings_the_frames_nearer(started, frames):
 def test_the_layout_tells_loud_from_quiet_frames_of_one_direction(frames):
     quantizer = trainable_codec(CodecConfig.from_kwargs(TINY.kwargs)).quantizer
     centred = frames - frames.mean(0)
-    initialize(quantizer, torch.cat([centred, 0.1 * centred, -centred]), torch.Generator().manual_seed(0))
+    initialize(
+        quantizer, torch.cat([centred, 0.1 * centred, -centred]), torch.Generator().manual_seed(0), 1, 16
+    )
     loud, quiet = centred[:100].T[None], 0.1 * centred[:100].T[None]
     rebuilt = quantize(quantizer, quiet, depths(3)).frames
     assert (rebuilt - quiet).norm() < 0.5 * loud.norm()
@@ -318,7 +320,7 @@ def test_codebook_loss_moves_the_rows_and_commitment_the_encoder(started, frames
 
 def test_codes_that_nobody_uses_move_to_the_frames(frames):
     quantizer = trainable_codec(CodecConfig.from_kwargs(TINY.kwargs)).quantizer
-    initialize(quantizer, frames, torch.Generator().manual_seed(0))
+    initialize(quantizer, frames, torch.Generator().manual_seed(0), 1, 4)
     book, whole = quantizer.quantizers[1], frames.T[None]
     book.codebook.data[:20] = book.codebook[0] * 1.0  # one direction for twenty codes: nineteen are idle
     revival = Revival(quantizer)
@@ -337,10 +339,11 @@ def test_codes_that_nobody_uses_move_to_the_frames(frames):
 
 
 def test_quantizer_dropout_draws_every_depth_for_its_share_of_items():
-    drawn = draw_depths(4000, 4, 0.5, np.random.default_rng(0))
-    counts = torch.bincount(drawn, minlength=5)[1:] / 4000
-    assert counts.tolist() == pytest.approx([0.125, 0.125, 0.125, 0.625], abs=0.03)
-    assert set(draw_depths(100, 4, 0.0, np.random.default_rng(0)).tolist()) == {4}
+    drawn = draw_depths(4000, 6, 2, 0.5, np.random.default_rng(0))
+    counts = torch.bincount(drawn, minlength=7)[1:] / 4000
+    fine = 0.25 / 4
+    assert counts.tolist() == pytest.approx([0.125, 0.125, fine, fine, fine, 0.5 + fine], abs=0.03)
+    assert set(draw_depths(100, 4, 2, 0.0, np.random.default_rng(0)).tolist()) == {4}
 
 
 # --- The codec --------------------------------------------------------------------------------------------
@@ -380,6 +383,26 @@ def test_the_metrics_are_a_table_with_a_line_a_check(trained):
     assert {"step", "minutes", "loss", "snr", "si_sdr", "log_mel", "score", "fewest_codes"} <= set(table[0])
     assert table[0]["score"] == "" and float(table[-1]["score"]) == pytest.approx(rows[-1]["score"], rel=1e-3)
     assert all(math.isfinite(float(row["log_mel"])) for row in table)
+
+
+def test_the_coarse_part_alone_is_not_asked_for_the_waveform(sounds, monkeypatch):
+    """A waveform upside down sounds the same: only items with fine codebooks pay for it."""
+    training = CodecTraining(TINY, sounds)
+    losses_of = {}
+    for depth in (1, 3):
+        monkeypatch.setattr("helpers.train.codec.draw_depths", lambda *_, depth=depth: depths(depth, 4))
+        monkeypatch.setattr(training, "_through", lambda audio, *_: ((-audio).requires_grad_(), None))
+        monkeypatch.setattr(training.optimizer, "step", lambda rate: None)
+        monkeypatch.setattr("helpers.train.codec.nn.utils.clip_grad_norm_", lambda *_: None)
+        losses_of[depth] = training.step(0, 0.0)["loss"]
+    assert losses_of[1] == pytest.approx(0, abs=1e-4) and losses_of[3] > 0.5
+
+
+def test_the_first_books_listen_to_the_coarse_channels_only(frames):
+    quantizer = trainable_codec(CodecConfig.from_kwargs(TINY.kwargs)).quantizer
+    initialize(quantizer, frames, torch.Generator().manual_seed(0), 1, 4)
+    heard = [book.in_proj.weight.detach().abs().sum((0, 2)) for book in quantizer.quantizers]
+    assert heard[0][4:].max() < 1e-3 < heard[1][4:].min() and heard[0][:4].min() > 1e-3
 
 
 def test_most_codes_are_in_use(trained):
@@ -486,7 +509,8 @@ def test_the_command_says_what_is_missing_in_one_line(tmp_path, capsys):
 def test_training_goes_on_from_a_checkpoint(trained, sounds, tmp_path):
     training, _, _ = trained
     training.save(tmp_path / "codec.pth")
-    later = CodecTraining(TINY, sounds, start=tmp_path / "codec.pth")
+    quantized = dataclasses.replace(TINY, plain=0.0)
+    later = CodecTraining(quantized, sounds, start=tmp_path / "codec.pth")
     assert later.check()["score"] == pytest.approx(training.check()["score"], rel=1e-3)
     with pytest.raises(InputError, match="another shape"):
         CodecTraining(dataclasses.replace(TINY, encoder_dim=8), sounds, start=tmp_path / "codec.pth")
@@ -519,7 +543,7 @@ def test_two_workers_train_the_model_that_one_would(sounds, tmp_path):
 def test_a_decoder_can_go_on_alone_and_tokens_keep_their_meaning(trained, sounds, tmp_path):
     training, _, _ = trained
     training.save(tmp_path / "codec.pth")
-    recipe = dataclasses.replace(TINY, decoder_only=True)
+    recipe = dataclasses.replace(TINY, plain=0.0, decoder_only=True)
     later = CodecTraining(recipe, sounds, start=tmp_path / "codec.pth")
     before = {name: value.clone() for name, value in later.codec.state_dict().items()}
     for step in range(3):

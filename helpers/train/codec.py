@@ -3,6 +3,11 @@
 Trained with the quantizer from the first step on, encoder and codebooks chase each other and most codes
 die. So the encoder learns first what to say; then the codebooks are laid out where its frames already
 are; then all of it learns together, with a small step.
+
+The coarse codebooks shall say what is played, and only the fine ones where exactly each wave begins: a
+phase is different in every frame, and tokens that spell it out look like noise to a model that has to
+guess them. So a share of each batch is rebuilt from the coarse part alone, and is asked to sound like the
+original (mel distances) but not to follow its waveform.
 """
 
 import math
@@ -46,6 +51,8 @@ class Recipe:
     codebook_dim: int = 8
     batch: int = 6  # segments a step
     frames: int = 26  # codec frames a segment
+    n_coarse: int = 4  # codebooks that need not follow the waveform; before there are codebooks,
+    coarse_channels: int = 32  # the first channels of the encoder's frames
     plain: float = 0.45  # share of the run without the quantizer
     warm_up: int = 100  # steps from almost no learning rate to the full one
     rate: float = 1e-3  # learning rate of the plain stage, falls to rate_plain_end
@@ -53,11 +60,11 @@ class Recipe:
     rate_quantized: float = 2.5e-4  # falls to nothing along half a cosine
     kernels: float = 20.0  # the learning rate of the convolutions' kernels, in multiples of `rate`
     codebooks: float = 10.0  # that of the codebooks' rows, which have to keep up with the encoder
-    waveform: float = 20.0  # this and the next three: the losses' weights
-    mel: float = 3.0
+    waveform: float = 15.0  # this and the next three: the losses' weights
+    mel: float = 6.0
     codebook: float = 1.0
     commitment: float = 0.25
-    dropout: float = 0.5  # share of segments that use only some of the codebooks
+    dropout: float = 0.6  # share of segments that use only some of the codebooks, half of those coarse
     layout_frames: int = 16000  # frames from which the codebooks are laid out
     decoder_only: bool = False  # leave encoder and codebooks as they are: tokens keep their meaning
     check_clips: int = 8
@@ -152,7 +159,7 @@ class CodecTraining:
 
     `music` is a directory with train/ and valid/; `dtype` is how checkpoints store the weights. `compiled`
     lets PyTorch fuse the steps between convolutions: half again as fast, but it needs a C++ compiler.
-    `start` is a codec to go on from: its weights, already quantized.
+    `start` is a codec to go on from: its weights, and, if the recipe has no plain stage, its codebooks.
     """
 
     def __init__(
@@ -185,7 +192,7 @@ class CodecTraining:
         held_out = pieces(Path(music) / "valid", recipe.sample_rate)
         n = math.ceil(recipe.check_seconds * recipe.sample_rate / self.config.hop) * self.config.hop
         self.clips = clips(held_out, recipe.check_clips, n)
-        self.is_quantized = start is not None
+        self.is_quantized = start is not None and recipe.plain == 0
 
     def state_dict(self) -> dict:
         return {
@@ -212,11 +219,13 @@ class CodecTraining:
         if self.is_quantized:
             progress = max(progress, recipe.plain)  # a run that was given more time doesn't go back
         audio = workers.part(self._segments(rng, recipe.batch))
-        depths = workers.part(draw_depths(recipe.batch, recipe.n_codebooks, recipe.dropout, rng))
-        depths = depths.to(self.device)
+        depths = draw_depths(recipe.batch, recipe.n_codebooks, recipe.n_coarse, recipe.dropout, rng)
+        depths = workers.part(depths).to(self.device)
         rebuilt, quantized = self._through(audio, depths, self.encoder, self.decoder)
-        parts = self._distances(rebuilt, audio[..., : rebuilt.shape[-1]])
-        loss = recipe.waveform * parts["waveform"] + recipe.mel * parts["mel"]
+        audio = audio[..., : rebuilt.shape[-1]]
+        is_exact = (depths > recipe.n_coarse).to(audio.dtype)
+        off = ((rebuilt - audio).abs().mean((1, 2)) * is_exact).sum() / is_exact.sum().clamp(min=1)
+        loss = recipe.waveform * off + recipe.mel * self.mel(rebuilt, audio)
         if quantized is not None:
             loss = loss + recipe.codebook * quantized.codebook_loss
             loss = loss + recipe.commitment * quantized.commitment_loss
@@ -245,7 +254,7 @@ class CodecTraining:
             found.append(frames.transpose(1, 2).flatten(0, 1))
             count += len(found[-1])
         generator = torch.Generator().manual_seed(recipe.seed)
-        initialize(self.codec.quantizer, torch.cat(found), generator)
+        initialize(self.codec.quantizer, torch.cat(found), generator, recipe.n_coarse, recipe.coarse_channels)
         workers.share_weights(self.codec)
         self.optimizer = Optimizer(self.codec, recipe.kernels, recipe.codebooks)
         self.is_quantized = True
@@ -280,7 +289,9 @@ class CodecTraining:
     ) -> tuple[Tensor, Quantized | None]:
         frames = encoder(audio)
         if not self.is_quantized:
-            return decoder(frames), None
+            is_coarse = (depths <= self.recipe.n_coarse)[:, None, None]
+            is_fine = torch.arange(frames.shape[1], device=frames.device) >= self.recipe.coarse_channels
+            return decoder(frames.masked_fill(is_coarse & is_fine[:, None], 0.0)), None
         quantized = quantize(self.codec.quantizer, frames, depths)
         return decoder(quantized.frames), quantized
 

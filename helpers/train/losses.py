@@ -6,7 +6,7 @@ import librosa
 import torch
 from torch import Tensor, nn
 
-SCALES = ((512, 40), (1024, 64), (2048, 80))  # samples in a window, mel bands
+SCALES = ((512, 40), (1024, 80), (2048, 160))  # samples in a window, mel bands
 COMPARED = dict(n_fft=2048, hop=512, n_mels=80, highest=11025)  # the log-mel that codecs are compared by
 FLOOR = 1e-5  # below this a mel magnitude counts as silence
 

@@ -82,28 +82,36 @@ class Revival:
         return moved
 
 
-def draw_depths(count: int, n_codebooks: int, share: float, rng: np.random.Generator) -> Tensor:
+def draw_depths(
+    count: int, n_codebooks: int, n_coarse: int, share: float, rng: np.random.Generator
+) -> Tensor:
     """Quantizer dropout: a `share` of the items use only the first few codebooks, as many as chance says.
 
-    So the first codebooks learn to say the most. int64 (count,).
+    Half of them use coarse codebooks only. So the first codebooks learn to say the most. int64 (count,).
     """
-    depths = rng.integers(1, n_codebooks + 1, count)
-    return torch.from_numpy(np.where(rng.random(count) < share, depths, n_codebooks))
+    coarse, fine = rng.integers(1, n_coarse + 1, count), rng.integers(n_coarse + 1, n_codebooks + 1, count)
+    drawn, every = rng.random(count), np.full(count, n_codebooks)
+    return torch.from_numpy(np.select([drawn < share / 2, drawn < share], [coarse, fine], every))
 
 
 @torch.no_grad()
-def initialize(quantizer: ResidualVQ, frames: Tensor, generator: torch.Generator) -> None:
-    """Set every codebook from frames (n, width) that a trained encoder made, one residual after the other."""
+def initialize(
+    quantizer: ResidualVQ, frames: Tensor, generator: torch.Generator, n_coarse: int, coarse_channels: int
+) -> None:
+    """Set every codebook from frames (n, width) that a trained encoder made, one residual after the other.
+
+    The first `n_coarse` books listen only to the first `coarse_channels` channels.
+    """
     residual = frames
-    for book in quantizer.quantizers:
-        _set_projections(book, residual)
+    for i, book in enumerate(quantizer.quantizers):
+        _set_projections(book, residual, coarse_channels if i < n_coarse else frames.shape[1])
         low = book.in_proj(residual.T[None])[0].T
         book.codebook.copy_(spherical_kmeans(low, len(book.codebook), generator))
         chosen = (low @ F.normalize(book.codebook).T).argmax(-1)
         residual = residual - book.decode(chosen[None])[0].T
 
 
-def _set_projections(book: VectorQuantizer, residual: Tensor) -> None:
+def _set_projections(book: VectorQuantizer, residual: Tensor, n_channels: int) -> None:
     """Down to the directions in which the residual varies most, and back (principal components).
 
     Rows are found by direction alone: a quiet frame and a loud one of the same direction would share a
@@ -112,7 +120,10 @@ def _set_projections(book: VectorQuantizer, residual: Tensor) -> None:
     """
     mean = residual.mean(0)
     centred = residual - mean
-    axes = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -book.codebook.shape[1] :]
+    heard = centred[:, :n_channels]
+    main = torch.linalg.eigh(heard.T @ heard).eigenvectors[:, -book.codebook.shape[1] :]
+    axes = torch.full((residual.shape[1], main.shape[1]), ALMOST_ZERO).to(main)
+    axes[:n_channels] = main
     distance = FAR * (centred @ axes).norm(dim=1).mean()
     axes[:, 0] *= ALMOST_ZERO  # weight norm has no zero vector
     book.in_proj.weight = axes.T[..., None].contiguous()
