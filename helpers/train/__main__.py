@@ -93,7 +93,9 @@ def parser() -> argparse.ArgumentParser:
         if name == "lora":
             command.add_argument("--name", required=True, help="of the style: NAME.coarse.pth, NAME.c2f.pth")
         else:
-            command.add_argument("--start", type=Path, help="a directory with checkpoints to go on from")
+            command.add_argument(
+                "--begin-with", type=Path, dest="start", metavar="DIR", help="checkpoints to go on from"
+            )
         if name in RECIPES:
             _add_choices(command, RECIPES[name])
     return whole
