@@ -150,7 +150,7 @@ def _save_state(training: Training, position: Position, checkpoint: Path) -> Non
 def _write_csv(path: Path, rows: list[Row]) -> None:
     columns = list(dict.fromkeys(name for row in rows for name in row))
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         for row in rows:
             writer.writerow({name: f"{value:.5g}" for name, value in row.items()})
