@@ -124,22 +124,9 @@ class Pipeline:
     def _in_pieces(
         self, graph: str, x: np.ndarray, n_frames: int, step_in: int, step_out: int, context: int
     ) -> np.ndarray:
-        """Run a convolutional graph piece by piece, each with the context its outputs depend on.
-
-        The result is that of the whole at once, in memory that does not grow with the length. A frame is
-        `step_in` places of the input and `step_out` of the output.
-        """
+        """Run a convolutional graph ten seconds at a time, see `in_pieces`."""
         piece = sound.seconds_to_frames(PIECE_SECONDS, self.sample_rate, self.hop)
-        outputs = []
-        for start in range(0, n_frames, piece):
-            last = start + piece + context >= n_frames
-            first, end = max(0, start - context), n_frames if last else start + piece + context
-            output = self.graphs[graph](np.ascontiguousarray(x[..., first * step_in : end * step_in]))
-            keep = slice((start - first) * step_out, None if last else (start - first + piece) * step_out)
-            outputs.append(output[..., keep])
-            if last:
-                break
-        return np.concatenate(outputs, axis=-1)
+        return in_pieces(self.graphs[graph], x, n_frames, piece, step_in, step_out, context)
 
     # --- codes to codes
 
@@ -328,6 +315,26 @@ class Pipeline:
                 f"codes must lie between 0 and {self.mask_token - 1} (or be MASK, {self.mask_token})."
             )
         return codes.astype(np.int64)
+
+
+def in_pieces(
+    graph: Graph, x: np.ndarray, n_frames: int, piece: int, step_in: int, step_out: int, context: int
+) -> np.ndarray:
+    """Run a convolutional graph `piece` frames at a time, each with the context its outputs depend on.
+
+    The result is that of the whole at once, in memory that does not grow with the length. A frame is
+    `step_in` places of the input and `step_out` of the output.
+    """
+    outputs = []
+    for start in range(0, n_frames, piece):
+        last = start + piece + context >= n_frames
+        first, end = max(0, start - context), n_frames if last else start + piece + context
+        output = graph(np.ascontiguousarray(x[..., first * step_in : end * step_in]))
+        keep = slice((start - first) * step_out, None if last else (start - first + piece) * step_out)
+        outputs.append(output[..., keep])
+        if last:
+            break
+    return np.concatenate(outputs, axis=-1)
 
 
 def keep_the_ends(mask: np.ndarray) -> np.ndarray:

@@ -38,12 +38,16 @@ def chords(seconds, seed, rate=8000):
     return np.concatenate(notes).astype(np.float32) * 0.1
 
 
+def write_music(folder, seconds):
+    """A folder with train/ (so many seconds) and valid/."""
+    for split, length in (("train", seconds), ("valid", 3)):
+        audio.save(folder / split / "piece.flac", chords(length, length)[None], 8000)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def sounds(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("music")
-    for split, seconds in (("train", 8), ("valid", 3)):
-        audio.save(folder / split / "piece.flac", chords(seconds, seconds)[None], 8000)
-    return folder
+    return write_music(tmp_path_factory.mktemp("music"), 8)
 
 
 @pytest.fixture(scope="module")

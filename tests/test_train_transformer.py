@@ -9,9 +9,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_train import TINY, chords
+from test_train import TINY, chords, write_music
 
-from helpers import audio, checkpoints
+from helpers import checkpoints
 from helpers.codec import CodecConfig
 from helpers.errors import InputError
 from helpers.train import __main__ as command
@@ -62,10 +62,7 @@ def trained(codec_path, tokens, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sounds(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("music")
-    for split, seconds in (("train", 6), ("valid", 3)):
-        audio.save(folder / split / "piece.flac", chords(seconds, seconds)[None], 8000)
-    return folder
+    return write_music(tmp_path_factory.mktemp("music"), 6)
 
 
 # --- Masks and tokens -------------------------------------------------------------------------------------

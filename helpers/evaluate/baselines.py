@@ -7,17 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from helpers.errors import InputError
+from helpers.train.tokens import Tokens
 
 UNIGRAM = "unigram.npz"  # beside a checkpoint: "counts" int64 (C, V), of the music it was trained on
 
 
 def count(codes: Sequence[np.ndarray], n_codebooks: int, size: int) -> np.ndarray:
     """How often each token occurs in each codebook of the clips' tokens (1, C, T): int64 (C, V)."""
-    counts = np.zeros((n_codebooks, size), np.int64)
-    for item in codes:
-        for book, tokens in enumerate(item[0, :n_codebooks]):
-            counts[book] += np.bincount(tokens, minlength=size)
-    return counts
+    return Tokens([item[0, :n_codebooks] for item in codes], size).counts()
 
 
 def smoothed(counts: np.ndarray) -> np.ndarray:

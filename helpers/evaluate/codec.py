@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from helpers.codec import CodecConfig
+from helpers.evaluate.baselines import count
 from helpers.evaluate.clips import Encoded, decode_books
 from helpers.evaluate.distance import RATE, at_44100, log_mel, si_sdr_db
 from helpers.evaluate.statistics import Score, score
@@ -77,8 +78,7 @@ def codec_scores(
 
 def codebook_usage(codes: Sequence[np.ndarray], size: int) -> list[Usage]:
     """How much of each codebook the tokens (1, C, T) of all clips use."""
-    books = np.concatenate([item[0] for item in codes], axis=-1)
-    return [_usage(i, np.bincount(book, minlength=size)) for i, book in enumerate(books)]
+    return [_usage(i, counts) for i, counts in enumerate(count(codes, codes[0].shape[1], size))]
 
 
 def _usage(codebook: int, counts: np.ndarray) -> Usage:

@@ -1,1 +1,1 @@
-"""How the course's own checkpoint is made: `python -m helpers.train codec --music DIR --out DIR`."""
+"""How the course's own checkpoint is made: `python -m helpers.train all --music DIR --out DIR`."""

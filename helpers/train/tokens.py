@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from helpers import checkpoints
-from helpers.codec import Codec
+from helpers.codec import Codec, CodecConfig
 from helpers.errors import InputError
 from helpers.files import written_whole
+from helpers.runtime import in_pieces
 from helpers.train.music import pieces
 from helpers.transfer import transfer_codec
+from helpers.vampnet import on_numpy
 
 PART = 172  # frames encoded at once: three seconds
 GAIN = 2.0  # dB: how far a version's level strays, so that the model has heard more than one
@@ -63,17 +64,18 @@ def read_tokens(
     """
     checkpoint, cache = checkpoints.read(codec_path), Path(cache)
     made_by = f"{checkpoint.sha256()} {versions}"
-    codec, _ = transfer_codec(checkpoint)
+    codebook_size = CodecConfig.from_kwargs(checkpoint.kwargs).codebook_size
     if cache.exists():
         with np.load(cache, allow_pickle=False) as arrays:
             if str(arrays["made_by"]) == made_by:
                 lengths = np.cumsum(arrays["lengths"])[:-1]
-                return Tokens(np.split(arrays["tokens"], lengths, axis=1), codec.config.codebook_size)
+                return Tokens(np.split(arrays["tokens"], lengths, axis=1), codebook_size)
+    codec, _ = transfer_codec(checkpoint)
     encoded = _encode(codec, pieces(music, codec.config.sample_rate), versions)
     lengths = [piece.shape[1] for piece in encoded]
     with written_whole(cache) as temporary, open(temporary, "wb") as file:
         np.savez(file, tokens=np.concatenate(encoded, axis=1), lengths=lengths, made_by=made_by)
-    return Tokens(encoded, codec.config.codebook_size)
+    return Tokens(encoded, codebook_size)
 
 
 def _encode(codec: Codec, music: list[np.ndarray], versions: int) -> list[np.ndarray]:
@@ -86,19 +88,8 @@ def _encode(codec: Codec, music: list[np.ndarray], versions: int) -> list[np.nda
     return encoded
 
 
-@torch.inference_mode()
 def encode_piece(codec: Codec, audio: np.ndarray) -> np.ndarray:
-    """Audio (N,) float32 -> int16 (C, T), part by part: what fits a processor's cache takes half the time.
-
-    Each part is encoded with the audio that its tokens depend on, so the result is that of the whole.
-    """
+    """Audio (N,) float32 -> int16 (C, T), part by part: what fits a processor's cache takes half the time."""
     hop, context = codec.config.hop, codec.config.encoder_context
-    n_frames = len(audio) // hop
-    parts = []
-    for start in range(0, n_frames, PART):
-        first, end = max(0, start - context), min(n_frames, start + PART + context)
-        codes = codec.encode(torch.from_numpy(audio[first * hop : end * hop])[None, None])[0]
-        parts.append(codes[:, start - first :][:, :PART] if end < n_frames else codes[:, start - first :])
-        if end == n_frames:
-            break
-    return torch.cat(parts, dim=1).numpy().astype(np.int16)
+    codes = in_pieces(on_numpy(codec.encode), audio[None, None], len(audio) // hop, PART, hop, 1, context)
+    return codes[0].astype(np.int16)
