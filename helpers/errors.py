@@ -1,5 +1,8 @@
 """What is said to a person: the exception for a mistake, the warning for a change of plan."""
 
+import sys
+from collections.abc import Callable
+
 
 class InputError(ValueError):
     """A mistake the user can mend: a missing file, not a checkpoint, empty audio.
@@ -11,3 +14,16 @@ class InputError(ValueError):
 
 class Notice(UserWarning):
     """Something a user should know although it is no mistake: what was asked for was done another way."""
+
+
+def exit_status(run: Callable[[], object]) -> int:
+    """Run a command that can be continued: 0, 2 after a mistake of the user's, 130 after Ctrl-C."""
+    try:
+        run()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command continues.", file=sys.stderr)
+        return 130
+    return 0

@@ -18,7 +18,7 @@ from data.music.compose import Piece, compose
 from data.music.phrases import SPLITS
 from data.music.render import SAMPLE_RATE, measured_loudness, render, synthesizer, write_flac
 from data.music.styles import ALL_STYLES
-from helpers.errors import InputError
+from helpers.errors import InputError, exit_status
 from helpers.files import write_json
 
 STYLE_HELP = (
@@ -92,16 +92,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--split", choices=SPLITS, default="train", help="no phrase is in two splits (train)")
     parser.add_argument("--style", choices=ALL_STYLES, help=STYLE_HELP)
     options = parser.parse_args(arguments)
-    try:
-        rows = make(options.folder, options.minutes, options.seed, options.split, options.style)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command continues.", file=sys.stderr)
-        return 130
+    return exit_status(lambda: carry_out(options))
+
+
+def carry_out(options: argparse.Namespace) -> None:
+    """Make the music; say how much there is."""
+    rows = make(options.folder, options.minutes, options.seed, options.split, options.style)
     print(f"{len(rows)} pieces, {sum(r['seconds'] for r in rows) / 60:.1f} minutes in {options.folder}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from helpers import checkpoints
-from helpers.errors import InputError
+from helpers.errors import exit_status
 from helpers.files import written_whole
 from helpers.train import codec, transformer, workers
 from helpers.train.codec import CodecTraining
@@ -184,7 +184,13 @@ def say(text: str) -> None:
 
 
 def carry_out(options: argparse.Namespace) -> None:
-    """Run the command; print the last metrics of each part."""
+    """Run the command with all workers."""
+    with workers.started():
+        _train(options)
+
+
+def _train(options: argparse.Namespace) -> None:
+    """Train each part; print its last metrics."""
     job = Job(
         options.music,
         options.out,
@@ -225,16 +231,7 @@ def _recipe(options: argparse.Namespace, name: str) -> codec.Recipe | transforme
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit status."""
     options = parser().parse_args(arguments)
-    try:
-        with workers.started():
-            carry_out(options)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command continues.", file=sys.stderr)
-        return 130
-    return 0
+    return exit_status(lambda: carry_out(options))
 
 
 if __name__ == "__main__":
