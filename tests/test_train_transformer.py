@@ -138,6 +138,24 @@ def test_the_transformers_learn_what_there_is_to_learn(trained):
     assert c2f[-1]["score"] < 0.1 * np.log(32)  # the condition says it all
 
 
+def test_before_training_it_knows_how_frequent_codes_are_and_which_are_alike(codec_path):
+    rng = np.random.default_rng(0)
+    skewed = np.minimum(rng.geometric(0.2, (2, 400)) - 1, 31).astype(np.int16)
+    music = Tokens([skewed], 32)
+    training = TransformerTraining(COARSE, codec_path, music, music)
+    frequencies = (music.counts() + 1) / (music.counts() + 1).sum(1, keepdims=True)
+    entropy = -(frequencies * np.log(frequencies)).sum(1).mean()
+    assert training.check()["nll_75"] == pytest.approx(entropy, rel=0.1) and entropy < 0.8 * np.log(32)
+
+    codec = checkpoints.read(codec_path)
+    rows = codec.tensors["quantizer.quantizers.1.codebook.weight"]
+    weights = training.model.classifier.weight.detach().unflatten(0, (32, 2))[:, 1]
+    between_rows, between_weights = torch.pdist(rows), torch.pdist(weights)
+    assert torch.allclose(
+        between_weights / between_weights.mean(), between_rows / between_rows.mean(), atol=1e-4
+    )
+
+
 def test_the_codecs_rows_stay_and_the_mask_rows_learn(trained, codec_path):
     codec = checkpoints.read(codec_path)
     rows = trained["coarse"].model.embedding.table.detach().unflatten(0, (2, 33))

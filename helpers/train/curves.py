@@ -6,6 +6,7 @@ Reads codec.csv, coarse.csv and c2f.csv of a directory and writes training.png t
 import csv
 import math
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -23,15 +24,18 @@ PANELS = (  # file, columns with their labels, what the vertical axis says
 )
 
 
-def read_metrics(path: Path) -> dict[str, list[float]]:
-    """The columns of a metrics file; NaN where a row has no value. Raises InputError."""
+def read_metrics(path: Path, needed: Iterable[str]) -> dict[str, list[float]]:
+    """All columns of a metrics file; NaN where a row has no value. InputError if it lacks a needed one."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        names = rows[0].keys()
-        return {name: [float(row[name] or math.nan) for row in rows] for name in names}
+        metrics = {name: [float(row[name] or math.nan) for row in rows] for name in rows[0]}
     except (OSError, ValueError, IndexError, TypeError) as error:
         raise InputError(f"{path} holds no metrics; train first.") from error
+    lacking = [name for name in ("minutes", *needed) if name not in metrics]
+    if lacking:
+        raise InputError(f"{path} has no column {lacking[0]!r}; train that part again.")
+    return metrics
 
 
 def panel(metrics: dict[str, list[float]], columns: dict[str, str], title: str, unit: str, ax: Axes) -> Axes:
@@ -52,7 +56,7 @@ def draw(directory: Path) -> Path:
     with plt.rc_context(plots.STYLE):
         figure, axes = plt.subplots(2, 2, figsize=(9, 6), layout="constrained")
         for ax, (name, columns, unit) in zip(axes.flat, PANELS):
-            panel(read_metrics(directory / name), columns, name.removesuffix(".csv"), unit, ax)
+            panel(read_metrics(directory / name, columns), columns, name.removesuffix(".csv"), unit, ax)
         path = directory / "training.png"
         with written_whole(path) as temporary:
             figure.savefig(temporary, dpi=100, format="png")

@@ -26,7 +26,8 @@ from helpers.vampnet import VampNet, VampNetConfig
 BETAS = (0.9, 0.98)
 LARGEST_GRADIENT = 1.0
 CHECK_SHARES = (0.25, 0.5, 0.75)  # shares of hidden places at which the held-out score is taken
-FIRST_STD = 0.02  # of the classifier's first weights: it starts out undecided
+FIRST_STD = 0.02  # of the position bias's first weights
+FIRST_LOGITS = 0.25  # deviation of the classifier's first logits: it starts out undecided
 
 
 @dataclass(frozen=True)
@@ -90,13 +91,32 @@ def with_tables(model: VampNet, tables: list[Tensor]) -> None:
     projection.bias.data = -(projection.weight.data @ mean.flatten())
 
 
-def trainable_vampnet(config: VampNetConfig, tables: list[Tensor]) -> VampNet:
-    """A new transformer over a codec's tables."""
+def with_first_guess(model: VampNet, tables: list[Tensor], counts: np.ndarray) -> None:
+    """Start the classifier from what is known before training: each code's frequency, and which are alike.
+
+    counts: (C, V), how often each code occurs. The biases are the logarithms of the frequencies. A code's
+    weights are its row of the codec's table, turned into the model's width by orthonormal directions, a
+    few for each codebook: what is learned about one code holds at once for those that sound like it.
+    """
+    n_predicted, width = model.config.n_predicted, model.config.embedding_dim
+    rows = torch.stack(tables[-n_predicted:]).to(model.classifier.weight)
+    rows = rows - rows.mean(1, keepdim=True)
+    rows = rows / rows.norm(dim=2).square().mean(1).sqrt()[:, None, None]
+    directions = torch.empty(n_predicted * rows.shape[2], width)
+    nn.init.orthogonal_(directions)
+    weights = rows @ directions.to(rows).unflatten(0, (n_predicted, -1))  # (P, V, width)
+    frequencies = torch.from_numpy(counts[-n_predicted:] + 1.0).to(rows)
+    frequencies = frequencies / frequencies.sum(1, keepdim=True)
+    model.classifier.weight.data = FIRST_LOGITS * weights.transpose(0, 1).flatten(0, 1).contiguous()
+    model.classifier.bias.data = frequencies.log().T.flatten().contiguous()
+
+
+def trainable_vampnet(config: VampNetConfig, tables: list[Tensor], counts: np.ndarray) -> VampNet:
+    """A new transformer over a codec's tables, for music in which each code occurs `counts` (C, V) times."""
     model = VampNet(config)
     nn.init.normal_(model.position_bias.weight, std=FIRST_STD)
-    nn.init.normal_(model.classifier.weight, std=FIRST_STD)
-    nn.init.zeros_(model.classifier.bias)
     with_tables(model, tables)
+    with_first_guess(model, tables, counts[: config.n_codebooks])
     learned = torch.zeros(model.embedding.rows, 1)
     learned[-1] = 1
     learned = learned.repeat(config.n_codebooks, 1)
@@ -137,7 +157,7 @@ class TransformerTraining:
         ]
         self.kwargs = recipe.kwargs(*tables[0].shape)
         torch.manual_seed(recipe.seed)
-        model = trainable_vampnet(VampNetConfig.from_kwargs(self.kwargs), tables)
+        model = trainable_vampnet(VampNetConfig.from_kwargs(self.kwargs), tables, train.counts())
         if start is not None:
             continue_from(model, start, codec)
         self._prepare(recipe, model, train, valid, device, dtype, bfloat16)
