@@ -84,10 +84,8 @@ def parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(name, help=text)
         _add_common(command)
-        if name in ("all", "codec"):
-            command.add_argument(
-                "--compile", action="store_true", help="codec: fuse steps, needs a C++ compiler"
-            )
+        if name in RECIPES or name == "all":
+            command.add_argument("--compile", action="store_true", help="fuse steps, needs a C++ compiler")
         if name != "codec":
             _add_for_tokens(command)
         if name == "lora":
@@ -147,7 +145,15 @@ def train_transformer(job: Job, name: str, recipe: transformer.Recipe, budget: B
         with written_whole(job.out / "unigram.npz") as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, counts=train.counts())
     training = TransformerTraining(
-        recipe, codec_path, train, valid, job.device, job.dtype, job.bfloat16, job.start_of(name)
+        recipe,
+        codec_path,
+        train,
+        valid,
+        job.device,
+        job.dtype,
+        job.bfloat16,
+        job.compiled,
+        job.start_of(name),
     )
     rows = run(training, path, budget)
     workers.wait_for_all()

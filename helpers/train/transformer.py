@@ -6,6 +6,7 @@ model has met every state that the decoding loop will show it.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class Recipe:
     embedding_dim: int = 256
     n_layers: int = 6
     n_heads: int = 4
-    batch: int = 12  # crops a step
+    batch: int = 8  # crops a step
     frames: int = 288  # codec frames a crop
     warm_up: int = 100  # steps from almost no learning rate to the full one
     rate: float = 1e-3  # falls to nothing along half a cosine
@@ -55,7 +56,7 @@ class Recipe:
 
 
 COARSE = Recipe()
-C2F = Recipe(n_codebooks=14, n_conditioning_codebooks=4, n_layers=5, batch=16, frames=173)
+C2F = Recipe(n_codebooks=14, n_conditioning_codebooks=4, n_layers=5, batch=12, frames=173)
 
 
 def draw_masks(shape: tuple[int, int, int], n_kept: int, rng: np.random.Generator) -> np.ndarray:
@@ -144,11 +145,13 @@ class TransformerTraining:
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
         bfloat16: bool = False,
+        compiled: bool = False,
         start: str | Path | None = None,
     ):
         """Train over the codec at `codec_path`, from new weights or from those of the checkpoint `start`.
 
-        `dtype` is how checkpoints store the weights; `bfloat16` multiplies matrices in that format.
+        `dtype` is how checkpoints store the weights; `bfloat16` multiplies matrices in that format;
+        `compiled` lets PyTorch fuse the steps between them, for which it needs a C++ compiler.
         """
         codec = checkpoints.read(codec_path)
         tables = [
@@ -161,6 +164,8 @@ class TransformerTraining:
         if start is not None:
             continue_from(model, start, codec)
         self._prepare(recipe, model, train, valid, device, dtype, bfloat16)
+        if compiled:
+            self.forward = torch.compile(self.model)
         self.settings |= {"codec": codec.sha256()}
         self.optimizers = optimizers(self.model, recipe)
 
@@ -175,7 +180,7 @@ class TransformerTraining:
         bfloat16: bool,
     ) -> None:
         self.recipe, self.model, self.device, self.dtype = recipe, model.to(device), device, dtype
-        self.bfloat16 = bfloat16
+        self.forward, self.bfloat16 = self.model, bfloat16
         self.settings, self.music, self.held_out = asdict(recipe), train, self._held_out(valid)
 
     def state_dict(self) -> dict:
@@ -202,7 +207,7 @@ class TransformerTraining:
         codes = self.music.crops(rng, recipe.batch, recipe.frames)[:, : recipe.n_codebooks]
         mask = draw_masks(codes.shape, recipe.n_conditioning_codebooks, rng)
         with torch.autocast(self.device, torch.bfloat16, enabled=self.bfloat16):
-            loss = self._nll(workers.part(codes), workers.part(mask))
+            loss = self._nll(self.forward, workers.part(codes), workers.part(mask))
         self.model.zero_grad()
         loss.backward()
         workers.average_gradients(self.model.parameters())
@@ -216,8 +221,9 @@ class TransformerTraining:
         """Masked NLL of the held-out chunks at each share; the score is their mean."""
         scores = {}
         for share, (codes, mask) in self.held_out.items():
-            parts = [self._nll(*part) for part in zip(np.array_split(codes, 4), np.array_split(mask, 4))]
-            scores[f"nll_{round(100 * share)}"] = torch.stack(parts).mean().item()
+            parts = zip(np.array_split(codes, 4), np.array_split(mask, 4))
+            found = [self._nll(self.model, *part) for part in parts]
+            scores[f"nll_{round(100 * share)}"] = torch.stack(found).mean().item()
         return scores | {"score": float(np.mean(list(scores.values())))}
 
     def _held_out(self, valid: Tokens) -> dict[float, tuple[np.ndarray, np.ndarray]]:
@@ -234,10 +240,10 @@ class TransformerTraining:
             for share in CHECK_SHARES
         }
 
-    def _nll(self, codes: np.ndarray, mask: np.ndarray) -> Tensor:
+    def _nll(self, forward: Callable[[Tensor], Tensor], codes: np.ndarray, mask: np.ndarray) -> Tensor:
         codes, mask = torch.from_numpy(codes).to(self.device), torch.from_numpy(mask).to(self.device)
         hidden = torch.where(mask.bool(), self.model.config.vocab_size, codes)
-        return masked_nll(self.model(hidden), codes, mask)
+        return masked_nll(forward(hidden), codes, mask)
 
 
 def optimizers(model: VampNet, recipe: Recipe) -> list[torch.optim.Optimizer]:
