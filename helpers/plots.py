@@ -83,8 +83,8 @@ def codes(
 
     frame_rate: frames a second. mask: the shape of `codes`; places where it is 1 are left pale.
     """
-    grid = _grid("codes", codes)
-    hidden = np.zeros_like(grid) if mask is None else _grid("mask", mask)
+    grid = as_grid("codes", codes)
+    hidden = np.zeros_like(grid) if mask is None else as_grid("mask", mask)
     if hidden.shape != grid.shape:
         raise InputError(f"the mask is {hidden.shape} and the codes are {grid.shape}; make them equal.")
     n_books, n_frames = grid.shape
@@ -101,8 +101,8 @@ def codes(
     return ax
 
 
-def _grid(name: str, array: np.ndarray) -> np.ndarray:
-    """One item of codes or of a mask as (C, T)."""
+def as_grid(name: str, array: np.ndarray) -> np.ndarray:
+    """One item of codes or of a mask, (C, T) or (1, C, T), as (C, T). Raises InputError."""
     array = np.asarray(array)
     if array.ndim == 3 and len(array) == 1:
         array = array[0]

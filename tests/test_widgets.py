@@ -1,12 +1,22 @@
 """What the widgets do in Python: what they send, and what they make of what the reader does."""
 
+import threading
+
+import ipywidgets
 import numpy as np
 import pytest
+import traitlets
 
+from helpers import masks
+from helpers.checkpoints import GOLDEN
+from helpers.decoding import Step
 from helpers.errors import InputError
-from helpers.widgets import Player
+from helpers.vamp import Prompt
+from helpers.vampnet import TorchPipeline
+from helpers.widgets import CodeGrid, DecodingView, Live, MaskEditor, Player, Recording
 
 RATE = 8000
+SECONDS = 10  # after which a thread that should have ended has not
 
 
 @pytest.fixture
@@ -126,3 +136,174 @@ def test_the_order_of_a_blind_test_follows_from_the_seed():
 def test_what_cannot_be_played_is_named(versions, view, message):
     with pytest.raises(InputError, match=message):
         Player(versions, RATE, view)
+
+
+# --- The grid and the mask editor -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return TorchPipeline.open(GOLDEN)
+
+
+@pytest.fixture
+def codes(pipeline):
+    rng = np.random.default_rng(0)
+    return rng.integers(0, pipeline.mask_token, (1, pipeline.n_codebooks, 40))
+
+
+def painted(grid, mask):
+    """Let the front end set the mask, the way a browser's bytes arrive."""
+    grid.set_state({"hidden": memoryview(mask.astype(np.uint8).tobytes())})
+
+
+def test_the_grid_shows_what_it_was_given(codes):
+    mask = masks.periodic(codes.shape, 5)
+    grid = CodeGrid(codes, 57.4, mask)
+    np.testing.assert_array_equal(grid.codes, codes)
+    np.testing.assert_array_equal(grid.mask, mask)
+    np.testing.assert_array_equal(np.frombuffer(grid.tokens, "<i4").reshape(codes.shape), codes)
+
+
+def test_what_is_painted_is_the_mask(codes):
+    grid = CodeGrid(codes, 57.4, editable=True)
+    mask = masks.empty(codes.shape)
+    mask[0, 2:5, 10:20] = 1
+    painted(grid, mask)
+    np.testing.assert_array_equal(grid.mask, mask)
+    assert grid.mask.dtype == np.int64
+
+
+@pytest.mark.parametrize("content", [b"", b"\x01\x00", b"\x02"])
+def test_a_painted_mask_that_does_not_fit_is_refused(codes, content):
+    grid = CodeGrid(codes, 57.4, editable=True)
+    content = content * (grid.n_codebooks * grid.n_frames) if content == b"\x02" else content
+    with pytest.raises(traitlets.TraitError, match="does not fit the grid"):
+        grid.hidden = content
+    assert not grid.mask.any()
+
+
+def test_a_grid_keeps_its_shape(codes):
+    grid = CodeGrid(codes, 57.4)
+    with pytest.raises(InputError, match="use a new one"):
+        grid.show(codes[..., :3], np.zeros_like(codes))
+    with pytest.raises(InputError, match="only 0"):
+        grid.mask = codes
+
+
+def test_the_editor_starts_with_the_prompt_of_the_command(pipeline, codes):
+    editor = MaskEditor(pipeline, codes, prompt=Prompt(periodic=5, codebooks=2))
+    expected = masks.codebook_mask(masks.periodic(codes.shape, 5), 2)
+    np.testing.assert_array_equal(editor.mask, expected)
+    assert f"{expected.mean():.1%} of the tokens" in editor.summary.value
+
+
+def test_each_rule_of_the_editor_draws_the_mask_anew(pipeline, codes):
+    sound = np.zeros((1, codes.shape[-1] * pipeline.hop), np.float32)
+    sound[:, 20 * pipeline.hop :: 7] = 0.5
+    editor = MaskEditor(pipeline, codes, sound)
+    frame_rate = pipeline.sample_rate / pipeline.hop
+    changes = {"periodic": 3, "width": 3, "prefix": 5 / frame_rate, "suffix": 5 / frame_rate, "codebooks": 1,
+               "onsets": 2, "random": 0.5}  # fmt: skip
+    assert set(changes) == set(editor.controls)
+    editor.controls["periodic"].value = 0
+    editor.controls["codebooks"].value = pipeline.n_codebooks
+    for name, value in changes.items():
+        before = editor.mask
+        if name == "width":
+            editor.controls["periodic"].value = 9
+            before = editor.mask
+        editor.controls[name].value = value
+        assert (editor.mask != before).any(), name
+
+
+def test_the_editors_mask_follows_the_brush(pipeline, codes):
+    editor = MaskEditor(pipeline, codes)
+    painted(editor.grid, masks.full(codes.shape))
+    np.testing.assert_array_equal(editor.mask, masks.full(codes.shape))
+    assert editor.summary.value.startswith("100.0% of the tokens")
+
+
+# --- Decoding, played back --------------------------------------------------------------------------------
+
+
+def test_a_recording_ends_with_what_was_decoded(pipeline, codes):
+    mask = masks.codebook_mask(masks.periodic(codes.shape, 7), 3)
+    recording = Recording(codes, mask)
+    result = pipeline.vamp(codes, mask, steps=4, fine_steps=2, on_step=recording)
+    n_chunks = -(-codes.shape[-1] // pipeline.spec.c2f_chunk)
+    assert len(recording.moments) == 1 + 4 + 2 * n_chunks
+    np.testing.assert_array_equal(recording.moments[0].hidden, mask[0])
+    np.testing.assert_array_equal(recording.moments[-1].codes, result[0])
+    assert not recording.moments[-1].hidden[pipeline.n_conditioning_codebooks :].any()
+
+
+def test_the_view_shows_the_step_of_the_slider(pipeline, codes):
+    recording = Recording(codes, masks.full(codes.shape))
+    pipeline.coarse(codes, masks.full(codes.shape), steps=3, on_step=recording)
+    view = DecodingView(recording, pipeline)
+    for step, moment in enumerate(recording.moments):
+        view.slider.value = step
+        np.testing.assert_array_equal(view.grid.codes[0], moment.codes)
+        np.testing.assert_array_equal(view.grid.mask[0], moment.hidden)
+        assert view.caption.value == moment.caption
+    view.colour.value = "confidence"
+    shown = np.frombuffer(view.grid.confidences, "<f4")
+    np.testing.assert_array_equal(shown, recording.moments[-1].confidence.ravel())
+
+
+def test_confidence_is_shown_by_its_order_and_given_tokens_are_sure():
+    confidence = np.array([[[-3.0, np.inf, -1.0, -2.0]]], np.float32)
+    recording = Recording(np.zeros((1, 1, 4), int), np.ones((1, 1, 4), int))
+    recording(Step("coarse", 0, 1, 0, 0, 1, np.zeros((1, 1, 4), int), confidence > 0, confidence))
+    np.testing.assert_array_equal(recording.moments[-1].confidence, [[0, 1, 1, 0.5]])
+
+
+# --- Sliders that run something slow ----------------------------------------------------------------------
+
+
+def test_live_shows_the_result_of_the_last_setting():
+    live = Live(lambda level, go_on: ipywidgets.Label(f"level {level}"), level=ipywidgets.IntSlider(3))
+    live.wait(SECONDS)
+    assert live.result.value == "level 3" and live.children[-1].children == (live.result,)
+    live.controls["level"].value = 5
+    live.wait(SECONDS)
+    assert live.result.value == "level 5" and live.error is None
+
+
+def test_a_newer_setting_cancels_the_older():
+    started, ended = threading.Event(), []
+
+    def slow(level, go_on):
+        started.set()
+        while level == 1 and go_on():
+            pass
+        ended.append(level)
+        return ipywidgets.Label(str(level))
+
+    live = Live(slow, level=ipywidgets.IntSlider(1))
+    assert started.wait(SECONDS)
+    live.controls["level"].value = 2
+    live.wait(SECONDS)
+    assert ended == [1, 2] and live.result.value == "2"
+
+
+def test_live_says_what_went_wrong():
+    def fail(level, go_on):
+        raise InputError("steps must be at least 1")
+
+    live = Live(fail, level=ipywidgets.IntSlider(1))
+    live.wait(SECONDS)
+    assert isinstance(live.error, InputError) and live.result is None
+    assert "steps must be at least 1" in live.status.value
+
+
+@pytest.mark.parametrize("kind", ["grid", "editor", "decoding"])
+def test_each_has_a_still_picture(pipeline, codes, kind):
+    make = {
+        "grid": lambda: CodeGrid(codes, 57.4),
+        "editor": lambda: MaskEditor(pipeline, codes),
+        "decoding": lambda: DecodingView(Recording(codes, masks.full(codes.shape)), pipeline),
+    }
+    shown = make[kind]()._repr_mimebundle_()
+    assert (shown[0] if isinstance(shown, tuple) else shown)["image/png"].startswith(b"\x89PNG")

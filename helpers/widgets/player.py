@@ -4,21 +4,20 @@ Sound and pictures travel as messages when a browser asks for them. They are nev
 state, so they are not saved with the notebook.
 """
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
 import anywidget
-import matplotlib.pyplot as plt
 import numpy as np
 import traitlets
 
 from helpers import plots
 from helpers.audio import mono
 from helpers.errors import InputError
+from helpers.widgets import still
 
 HERE = Path(__file__).parent
-PICTURES = {"spectrogram": plots.spectrogram, "waveform": plots.waveform}
+PICTURES = {"spectrogram": (plots.spectrogram, 2.2), "waveform": (plots.waveform, 1.5)}  # height in inches
 LOUDEST = 32767  # 16-bit samples
 
 
@@ -83,10 +82,16 @@ class Player(anywidget.AnyWidget):
             self._reveal(int(request["picked"]))
 
     def _send_picture(self, index: int) -> None:
-        name = self._names[index]
-        png, left, right = picture(self._sounds[name], self.sample_rate, self._view)
-        text = f"{self._view} of {name}"
+        png, left, right = self._picture(index)
+        text = f"{self._view} of {self._names[index]}"
         self.send({"have": "picture", "index": index, "left": left, "right": right, "text": text}, [png])
+
+    def _picture(self, index: int) -> tuple[bytes, float, float]:
+        """The plot of a version as PNG, and where in its width time begins and ends (0 to 1)."""
+        draw, height = PICTURES[self._view]
+        sound = self._sounds[self._names[index]]
+        png, ax = still.png(lambda ax: draw(sound, self.sample_rate, ax=ax), height)
+        return png, ax.get_position().x0, ax.get_position().x1
 
     def _reveal(self, index: int) -> None:
         self.asks = False
@@ -96,22 +101,10 @@ class Player(anywidget.AnyWidget):
         self.picked = self._names[index]
         self.send({"have": "reveal"})
 
-    def _repr_mimebundle_(self, **kwargs) -> tuple[dict, dict] | dict | None:
+    def _repr_mimebundle_(self, **kwargs) -> still.Bundle:
         """The widget, and a still picture for places where widgets don't run."""
-        bundle = super()._repr_mimebundle_(**kwargs)
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        if data is not None and not self.asks:
-            data["image/png"] = picture(self._sounds[self._names[0]], self.sample_rate, self._view)[0]
-        return bundle
-
-
-def picture(signal: np.ndarray, sample_rate: int, view: str) -> tuple[bytes, float, float]:
-    """The plot of a signal (N,) as PNG, and where in its width time begins and ends (0 to 1)."""
-    figure = plt.Figure(figsize=(9, 2.2 if view == "spectrogram" else 1.5), layout="constrained")
-    ax = PICTURES[view](signal, sample_rate, ax=figure.add_subplot())
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=100)
-    return file.getvalue(), ax.get_position().x0, ax.get_position().x1
+        shown = super()._repr_mimebundle_(**kwargs)
+        return shown if self.asks else still.beside(shown, self._picture(0)[0])
 
 
 def _signal(name: str, audio: np.ndarray) -> np.ndarray:

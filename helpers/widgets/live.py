@@ -1,0 +1,56 @@
+"""Sliders that run something slow without stopping the notebook; a newer setting cancels the older."""
+
+import threading
+from collections.abc import Callable
+
+import ipywidgets
+
+
+class Live(ipywidgets.VBox):
+    """Controls, and below them what `make` makes of their values, made anew whenever one changes.
+
+    make: called in a thread with the controls' values by name and `go_on`, a function to pass as
+    `on_step`: it returns False as soon as a newer setting waits. It returns the widget to show. What it
+    raises is shown in place of the result and kept in `error`.
+    """
+
+    def __init__(self, make: Callable[..., ipywidgets.Widget], **controls: ipywidgets.Widget):
+        self.make, self.controls, self.error, self.result = make, controls, None, None
+        self.status, self._shown = ipywidgets.Label(), ipywidgets.VBox()
+        self._lock, self._ticket = threading.Lock(), 0
+        for name, control in controls.items():
+            control.description = control.description or name.replace("_", " ")
+            control.style.description_width = "initial"
+            control.observe(self._start, "value")
+        super().__init__([*controls.values(), self.status, self._shown])
+        self._start()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Return when nothing is being made any more, or after so many seconds."""
+        self._thread.join(timeout)
+
+    def _start(self, _: object = None) -> None:
+        self._ticket += 1
+        values = {name: control.value for name, control in self.controls.items()}
+        self.status.value = "working…"
+        self._thread = threading.Thread(target=self._run, args=(self._ticket, values), daemon=True)
+        self._thread.start()
+
+    def _run(self, ticket: int, values: dict) -> None:
+        def go_on(*_: object) -> bool:
+            return ticket == self._ticket
+
+        with self._lock:  # one at a time: the older run ends at its next step
+            if not go_on():
+                return
+            try:
+                result, error = self.make(**values, go_on=go_on), None
+            except (
+                Exception
+            ) as failure:  # whatever it is, the reader has to see it: a thread has no other way
+                result, error = None, failure
+            if not go_on():
+                return
+            self.result, self.error = result, error
+            self.status.value = f"{type(error).__name__}: {error}" if error else ""
+            self._shown.children = (result,) if result is not None else ()

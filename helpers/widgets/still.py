@@ -1,0 +1,26 @@
+"""A still picture for every widget: seen where widgets don't run, such as a notebook on a web site."""
+
+import io
+from collections.abc import Callable
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+Bundle = tuple[dict, dict] | dict | None
+
+
+def png(draw: Callable[[Axes], Axes], height: float) -> tuple[bytes, Axes]:
+    """What `draw` draws, as a PNG file nine inches wide, and the axes, for their place in the picture."""
+    figure = plt.Figure(figsize=(9, height), layout="constrained")
+    ax = draw(figure.add_subplot())
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=100)
+    return file.getvalue(), ax
+
+
+def beside(shown: Bundle, picture: bytes) -> Bundle:
+    """The MIME bundle of a widget (None, data, or data and metadata) with a picture as its alternative."""
+    data = shown[0] if isinstance(shown, tuple) else shown
+    if data is not None:
+        data["image/png"] = picture
+    return shown
