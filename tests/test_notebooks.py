@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import checks, plots
+from helpers import plots
+from helpers.checks import computer
 from helpers.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -198,13 +199,13 @@ def test_plots_refuse_what_is_not_one_item(draw, message):
 # --- The environment check --------------------------------------------------------------------------------
 
 
-def finding(report: checks.Environment, what: str) -> checks.Finding:
+def finding(report: computer.Environment, what: str) -> computer.Finding:
     return next(finding for finding in report.findings if finding.what == what)
 
 
 def test_environment_names_what_is_there():
-    report = checks.environment()
-    assert finding(report, "numpy") == checks.Finding("numpy", np.__version__)
+    report = computer.environment()
+    assert finding(report, "numpy") == computer.Finding("numpy", np.__version__)
     assert finding(report, "Python").found.startswith(".".join(map(str, sys.version_info[:3])))
     assert finding(report, "torch").found.startswith(f"{torch.__version__}, with")
     assert "codec.pth, coarse.pth, c2f.pth" in finding(report, "checkpoint files").found
@@ -215,8 +216,8 @@ def test_environment_names_what_is_there():
 def test_environment_names_what_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)  # the import fails
     monkeypatch.setattr("helpers.checkpoints.course_checkpoints", lambda: ROOT / "no_such_folder")
-    monkeypatch.setattr(checks, "LEAST_DISK", 1 << 60)
-    report = checks.environment()
+    monkeypatch.setattr(computer, "LEAST_DISK", 1 << 60)
+    report = computer.environment()
     assert not report.good
     assert report.summary().endswith("need attention: onnxruntime, free disk space, checkpoint files.")
     assert "course.py setup" in finding(report, "onnxruntime").to_do
@@ -225,10 +226,10 @@ def test_environment_names_what_is_missing(monkeypatch):
 
 
 def test_environment_names_wrong_versions(monkeypatch):
-    real = checks.importlib.metadata.version
+    real = computer.importlib.metadata.version
     versions = {"torch": "2.12.0", "scipy": "0.9"}
-    monkeypatch.setattr(checks.importlib.metadata, "version", lambda name: versions.get(name) or real(name))
-    report = checks.environment()
+    monkeypatch.setattr(computer.importlib.metadata, "version", lambda name: versions.get(name) or real(name))
+    report = computer.environment()
     assert finding(report, "torch").found.startswith("2.12.0")
     assert finding(report, "torch").to_do.startswith("the course needs >=2.13,<2.14: ")
     assert finding(report, "other packages").found == "scipy is 0.9, not >=1.15,<2"
@@ -242,4 +243,4 @@ def test_environment_names_wrong_versions(monkeypatch):
     ("1.10.0rc1", ">=1.9,<2", True),
 ])  # fmt: skip
 def test_versions_are_compared_as_numbers(version, bounds, good):
-    assert checks.within(version, bounds) is good
+    assert computer.within(version, bounds) is good

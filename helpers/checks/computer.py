@@ -1,4 +1,4 @@
-"""What the notebooks check for the reader. So far: whether this computer can run the course."""
+"""Whether this computer can run the course."""
 
 import importlib
 import importlib.metadata
@@ -16,7 +16,7 @@ from types import ModuleType
 from helpers.errors import InputError
 from helpers.tables import Table
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 REPAIR = "close this, run `python course.py setup` in the course's folder, then open it again"
 IMPORTED = ("torch", "onnx", "onnxruntime", "numpy")  # imported, because a library may fail to start
 GIB = 1 << 30

@@ -1,0 +1,115 @@
+"""Checks of notebook 01, Inside a checkpoint."""
+
+import math
+from collections.abc import Callable
+
+import torch
+
+from helpers.checkpoints import Checkpoint
+from helpers.checks.verdict import Wrong, called, close, exercise, number
+from helpers.codec import CodecConfig
+
+LAYER = "transformer.layers.1."  # not layer 0: it alone owns the position bias
+
+
+@exercise
+def bitrate(answer: float, codec: Checkpoint) -> str:
+    """The kilobits that the codec's tokens need for a second of sound."""
+    answer, config = number(answer), CodecConfig.from_kwargs(codec.kwargs)
+    frames = config.sample_rate / config.hop
+    bits = config.n_codebooks * math.log2(config.codebook_size)
+    if close(answer, frames * bits / 1000):
+        return f"{frames:.1f} frames a second, {config.n_codebooks} tokens a frame, so many bits a token."
+    if close(answer, frames * bits):
+        raise Wrong("that is bits a second; a kilobit is a thousand bits.")
+    if close(answer, frames * bits / 8000):
+        raise Wrong("that is kilobytes; a byte has eight bits, and the question is about bits.")
+    if close(answer, frames * config.n_codebooks / 1000):
+        raise Wrong("that counts the tokens; how many bits tell one code from all others of its codebook?")
+    if close(answer, frames * math.log2(config.codebook_size) / 1000):
+        raise Wrong("that is one codebook; every frame has a token from each of them.")
+    if close(answer, config.sample_rate * bits / 1000):
+        raise Wrong("that takes one frame for every sample; how many samples does a frame cover?")
+    raise Wrong("multiply frames a second, tokens a frame and bits a token; the product is another number.")
+
+
+@exercise
+def layer_parameters(answer: float, transformer: Checkpoint) -> str:
+    """How many numbers one transformer layer holds, LoRA matrices not counted."""
+    answer = number(answer)
+    sizes = {
+        name.removeprefix(LAYER): tensor.numel()
+        for name, tensor in transformer.tensors.items()
+        if name.startswith(LAYER)
+    }
+    lora = sum(size for name, size in sizes.items() if "lora_" in name)
+    plain = sum(sizes.values()) - lora
+    attention = sum(size for name, size in sizes.items() if "self_attn" in name and "lora_" not in name)
+    everything = sum(tensor.numel() for tensor in transformer.tensors.values())
+    if answer == plain:
+        return f"{attention:,} of them are in the attention, nearly all others in the feed-forward part."
+    if lora and answer == plain + lora:
+        raise Wrong("that counts the LoRA matrices too, which are a correction to weights already counted.")
+    if answer == attention:
+        raise Wrong("that is the attention alone; the feed-forward part and the two norms are missing.")
+    if answer == everything:
+        raise Wrong("that is the whole file; count only the names that begin with the layer's.")
+    if answer in (sum(1 for name in sizes if "lora_" not in name), len(sizes)):
+        raise Wrong("that is how many tensors there are; each holds many numbers (see numel).")
+    raise Wrong(f"add up the sizes of all tensors whose names begin with {LAYER!r}, LoRA left out.")
+
+
+@exercise
+def folded(fold: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> str:
+    """A function of gain g and direction v, as weight norm stores them, that gives the weight."""
+    generator = torch.Generator().manual_seed(0)
+    v = torch.randn(6, 4, 3, generator=generator)
+    g = torch.rand(6, 1, 1, generator=generator) + 0.5
+    answer = called(fold, g, v)
+    if not isinstance(answer, torch.Tensor) or answer.shape != v.shape:
+        shape = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
+        raise Wrong(f"the weight has the shape of v, {tuple(v.shape)}; the function gave {shape}.")
+    mistakes = {
+        "g * v: the directions still have their own lengths; divide by them.": g * v,
+        "each row has length 1: the gain is missing.": v / v.norm(dim=(1, 2), keepdim=True),
+        "one length for the whole tensor; every output channel (dimension 0) has its own.": g * v / v.norm(),
+        "the length is taken over one dimension only; it goes over all but dimension 0.": (
+            g * v / v.norm(dim=1, keepdim=True)
+        ),
+        "divided by the squared length; the length is its square root.": (
+            g * v / v.square().sum((1, 2), keepdim=True)
+        ),
+    }
+    if torch.allclose(answer, g * v / v.norm(dim=(1, 2), keepdim=True), rtol=1e-4, atol=1e-6):
+        return "each output channel of the weight now has the length that its gain says."
+    for why, value in mistakes.items():
+        if torch.allclose(answer, value, rtol=1e-4, atol=1e-6):
+            raise Wrong(why)
+    lengths = answer.flatten(1).norm(dim=1)
+    raise Wrong(
+        f"channel 0 of the result has length {lengths[0]:.3f}, and its gain is {g[0].item():.3f}; "
+        "they should be equal, and the direction should stay that of v."
+    )
+
+
+@exercise
+def head_index(index: Callable[[int, int], int], transformer: Checkpoint) -> str:
+    """Where in the classifier's rows the score of `code` for the predicted codebook `book` lies."""
+    kwargs = transformer.kwargs
+    size = kwargs["vocab_size"]
+    n_books = kwargs["n_codebooks"] - kwargs["n_conditioning_codebooks"]
+    places = [(code, book) for code in (0, 1, size - 1) for book in range(n_books)]
+    answers = [called(index, code, book) for code, book in places]
+    if answers == [code * n_books + book for code, book in places]:
+        return "the codebook is the fast index: row 0 belongs to book 0, row 1 to book 1."
+    if answers == [book * size + code for code, book in places]:
+        raise Wrong(
+            "that puts all codes of book 0 first, then all of book 1; the tensor is the other way round."
+        )
+    if answers == [book * n_books + code for code, book in places]:
+        raise Wrong("code and book are swapped: there are more codes than books, so some rows would collide.")
+    if max(answers) >= size * n_books:
+        raise Wrong(f"the largest row would be {max(answers)}, and there are only {size * n_books}.")
+    if len(set(answers)) < len(answers):
+        raise Wrong("two different places get the same row; each needs its own.")
+    raise Wrong("every place has a row of its own, but not the one that the model was trained with.")
