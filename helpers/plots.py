@@ -16,6 +16,7 @@ from helpers.audio import mono
 from helpers.errors import InputError
 
 BLUE, GREY, PALE = "#0072B2", "#4d4d4d", "#dfe3e6"  # the blue of Okabe and Ito's colour-blind safe palette
+SERIES = (BLUE, "#E69F00", "#009E73", "#CC79A7", "#D55E00")  # more of it, for lines that are told apart
 COLOURS = "cividis"  # looks nearly alike to readers with and without colour blindness
 STYLE = {
     "font.size": 10, "text.color": GREY, "axes.edgecolor": GREY, "axes.labelcolor": GREY,
@@ -109,3 +110,43 @@ def as_grid(name: str, array: np.ndarray) -> np.ndarray:
     if array.ndim != 2 or array.size == 0:
         raise InputError(f"{name} have the shape {array.shape}; plot one item, shaped (C, T) or (1, C, T).")
     return array
+
+
+def sizes(megabytes: dict[str, float], ax: Axes | None = None) -> Axes:
+    """What takes how much: one bar a name, the largest on top."""
+    ordered = sorted(megabytes.items(), key=lambda pair: pair[1])
+    with _axes(ax, height=0.6 + 0.28 * len(ordered)) as ax:
+        bars = ax.barh([name for name, _ in ordered], [size for _, size in ordered], color=BLUE)
+        ax.bar_label(bars, fmt=" %.2f", color=GREY)
+        ax.set(xlabel="size (MB)")
+        ax.margins(x=0.12)
+    return ax
+
+
+def residual_steps(
+    target: np.ndarray, books: list[np.ndarray], chosen: list[int], ax: Axes | None = None
+) -> Axes:
+    """Residual quantization of a point (2,): each book's rows (n, 2) round the sum so far, and its choice."""
+    here = np.zeros(2)
+    with _axes(ax, height=4.2) as ax:
+        for i, (book, row) in enumerate(zip(books, chosen)):
+            colour = SERIES[i % len(SERIES)]
+            ax.plot(*(here + book).T, ".", color=colour, alpha=0.45)
+            ax.annotate("", here + book[row], here, arrowprops={"arrowstyle": "->", "color": colour, "lw": 2})
+            here = here + book[row]
+            distance = np.linalg.norm(target - here)
+            ax.plot([], [], color=colour, label=f"codebook {i}: row {row}, {distance:.3f} left")
+        ax.plot(*target, "x", color=GREY, markersize=10, label="what is to be said")
+        ax.set(xlabel="first number of a frame", ylabel="second number", aspect="equal")
+        ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax
+
+
+def by_codebooks(values: dict[str, np.ndarray], label: str, ax: Axes | None = None) -> Axes:
+    """One or more quantities after 1, 2, ... codebooks."""
+    with _axes(ax) as ax:
+        for (name, line), colour in zip(values.items(), SERIES):
+            ax.plot(range(1, len(line) + 1), line, "o-", color=colour, markersize=4, label=name)
+        ax.set(xlabel="codebooks used", ylabel=label)
+        ax.legend(frameon=False)
+    return ax

@@ -271,3 +271,4 @@ def test_a_command_offers_what_its_recipe_has(capsys):
         command.main(["coarse", "--help"])
     coarse_help = capsys.readouterr().out
     assert "--plain" in codec_help and "--plain" not in coarse_help and "--n-layers" in coarse_help
+    assert "--decoder-only " in codec_help and "--waveform WAVEFORM" in codec_help

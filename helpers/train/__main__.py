@@ -15,7 +15,7 @@ after an interruption.
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,18 +35,6 @@ from helpers.transfer import transfer_codec, transfer_vampnet
 SHARES = {"codec": 0.6, "coarse": 0.2, "c2f": 0.2}  # of the time that `all` is given
 RECIPES = {"codec": codec.Recipe(), "coarse": transformer.COARSE, "c2f": transformer.C2F}
 LORA_RATE = 5e-3
-CHOICES = (
-    "encoder_dim",
-    "decoder_dim",
-    "embedding_dim",
-    "n_layers",
-    "batch",
-    "frames",
-    "decoder_only",
-    "plain",
-    "rate",
-    "seed",
-)
 
 
 @dataclass(frozen=True)
@@ -119,12 +107,15 @@ def _add_for_tokens(command: argparse.ArgumentParser) -> None:
 
 
 def _add_choices(command: argparse.ArgumentParser, recipe: codec.Recipe | transformer.Recipe) -> None:
-    for choice in CHOICES:
-        default = getattr(recipe, choice, None)
-        if default is not None:
-            flag = f"--{choice.replace('_', '-')}"
-            kind = {"action": "store_true"} if default is False else {"type": type(default)}
-            command.add_argument(flag, default=default, help=f"see Recipe ({default})", **kind)
+    for choice, default in _choices(recipe).items():
+        flag = f"--{choice.replace('_', '-')}"
+        kind = {"action": "store_true"} if default is False else {"type": type(default)}
+        command.add_argument(flag, default=default, help=f"see Recipe ({default})", **kind)
+
+
+def _choices(recipe: codec.Recipe | transformer.Recipe) -> dict[str, int | float | bool]:
+    """What of a recipe a command may change: its numbers and switches."""
+    return {name: value for name, value in asdict(recipe).items() if isinstance(value, int | float)}
 
 
 def train_codec(job: Job, recipe: codec.Recipe, budget: Budget) -> list[Row]:
@@ -230,8 +221,9 @@ def _parts(options: argparse.Namespace) -> Sequence[tuple[str, float]]:
 
 def _recipe(options: argparse.Namespace, name: str) -> codec.Recipe | transformer.Recipe:
     """The recipe with what the command changes of it."""
-    changes = {choice: getattr(options, choice) for choice in CHOICES if hasattr(options, choice)}
-    return replace(RECIPES[name], **changes)
+    recipe = RECIPES[name]
+    changes = {choice: getattr(options, choice) for choice in _choices(recipe) if hasattr(options, choice)}
+    return replace(recipe, **changes)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -40,7 +40,7 @@ def read_metrics(path: Path, needed: Iterable[str]) -> dict[str, list[float]]:
 
 def panel(metrics: dict[str, list[float]], columns: dict[str, str], title: str, unit: str, ax: Axes) -> Axes:
     """One or more columns over the minutes of training."""
-    for colour, (name, label) in zip((plots.BLUE, "#E69F00", "#009E73"), columns.items()):
+    for colour, (name, label) in zip(plots.SERIES, columns.items()):
         ax.plot(metrics["minutes"], metrics[name], color=colour, label=label)
     if "score" in metrics and any(math.isnan(value) for value in metrics["score"]):
         start = next((m for m, value in zip(metrics["minutes"], metrics["score"]) if value == value), None)
