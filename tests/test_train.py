@@ -14,10 +14,17 @@ from helpers import audio, checkpoints
 from helpers.codec import CodecConfig
 from helpers.errors import InputError
 from helpers.train import __main__ as command
-from helpers.train import loop, losses, music
+from helpers.train import loop, losses, music, quantizing
 from helpers.train.codec import CodecTraining, Recipe, learning_rate, trainable_codec
 from helpers.train.loop import Budget, run
-from helpers.train.quantizing import Revival, draw_depths, initialize, quantize, spherical_kmeans
+from helpers.train.quantizing import (
+    Revival,
+    draw_depths,
+    initialize,
+    listen_apart,
+    slowness,
+    spherical_kmeans,
+)
 from helpers.train.saving import Collect, save_codec
 from helpers.transfer import transfer_codec, walk_codec
 
@@ -169,7 +176,7 @@ def test_a_budget_is_one_positive_number(given):
 def test_segments_follow_from_the_seed_and_lie_in_the_music():
     pieces = [np.linspace(0.1, 0.2, 50, dtype=np.float32), np.linspace(0.3, 0.4, 10, dtype=np.float32)]
     one, same, other = (
-        music.random_segments(pieces, np.random.default_rng(seed), 40, 20) for seed in (1, 1, 2)
+        music.Segments(pieces, 20).draw(np.random.default_rng(seed), 40)[0] for seed in (1, 1, 2)
     )
     assert one.shape == (40, 1, 20) and np.array_equal(one, same) and not np.array_equal(one, other)
     shape = one / one[..., :1]
@@ -179,7 +186,8 @@ def test_segments_follow_from_the_seed_and_lie_in_the_music():
 
 def test_every_segment_has_a_level_of_its_own():
     flat = [np.full(100, 0.1, np.float32)]
-    levels = 20 * np.log10(music.random_segments(flat, np.random.default_rng(0), 200, 5)[:, 0, 0] / 0.1)
+    drawn, _ = music.Segments(flat, 5).draw(np.random.default_rng(0), 200)
+    levels = 20 * np.log10(drawn[:, 0, 0] / 0.1)
     assert music.QUIETEST <= levels.min() < music.QUIETEST + 1 and len(np.unique(levels)) > 150
     assert music.LOUDEST - 1 < levels.max() <= music.LOUDEST
 
@@ -195,7 +203,17 @@ def test_clips_come_from_every_piece_and_lie_inside_it():
 
 def test_music_shorter_than_a_segment_is_refused():
     with pytest.raises(InputError, match="20 samples"):
-        music.random_segments([np.zeros(10, np.float32)], np.random.default_rng(0), 2, 20)
+        music.Segments([np.zeros(10, np.float32)], 20)
+
+
+@pytest.mark.parametrize("hard, share", [(0.0, 0.5), (2.0, 0.8)])
+def test_pieces_that_are_rebuilt_badly_are_drawn_more_often(hard, share):
+    segments = music.Segments([np.zeros(100, np.float32), np.ones(100, np.float32)], 10, hard)
+    for _ in range(40):
+        segments.note(np.array([0, 1]), np.array([0.3, 0.6]))
+    drawn, chosen = segments.draw(np.random.default_rng(0), 2000)
+    assert (chosen == 1).mean() == pytest.approx(share, abs=0.04)
+    assert np.array_equal(drawn[:, 0, 0] > 0, chosen == 1)
 
 
 def test_a_folder_without_music_is_named(tmp_path):
@@ -213,7 +231,7 @@ def test_log_mel_counts_decades():
 
 def test_gradients_of_silence_are_finite():
     silence = torch.zeros(1, 1, 4096, requires_grad=True)
-    losses.MultiScaleMel(8000)(silence, torch.ones(1, 1, 4096)).backward()
+    losses.MultiScaleMel(8000)(silence, torch.ones(1, 1, 4096)).sum().backward()
     assert silence.grad.isfinite().all()
 
 
@@ -247,6 +265,10 @@ def started(frames):
 
 def depths(n, count=1):
     return torch.full((count,), n)
+
+
+def quantize(quantizer, frames, n_used, n_coarse=1, coarse_channels=4):
+    return quantizing.quantize(quantizer, frames, n_used, n_coarse, coarse_channels)
 
 
 def test_the_layout_uses_nearly_every_code_of_every_book(started, frames):
@@ -322,6 +344,47 @@ def test_codebook_loss_moves_the_rows_and_commitment_the_encoder(started, frames
         assert (encoder is not None and bool(encoder.any())) == (moves == "encoder")
 
 
+def test_the_coarse_part_learns_from_coarse_items_alone(frames):
+    quantizer = trainable_codec(CodecConfig.from_kwargs(TINY.kwargs)).quantizer
+    initialize(quantizer, frames, torch.Generator().manual_seed(0), 1, 4)
+    listen_apart(quantizer, 1, 4)
+    some = frames[:40].T[None].clone().requires_grad_()
+    coarse, fine = quantizer.quantizers[:2]
+    for depth, coarse_learns in ((1, True), (3, False)):
+        said = quantize(quantizer, some, depths(depth)).frames.square().sum()
+        wanted = [some, coarse.codebook, coarse.out_proj.bias, fine.out_proj.bias]
+        of_frames, rows, of_coarse, of_fine = torch.autograd.grad(said, wanted, allow_unused=True)
+        assert (
+            bool(of_frames[:, :4].any()) == (of_coarse is not None and bool(of_coarse.any())) == coarse_learns
+        )
+        assert bool(of_frames[:, 4:].any()) == (of_fine is not None and bool(of_fine.any())) != coarse_learns
+        assert rows is None or not rows.any()
+
+
+def test_a_coarse_book_never_listens_to_other_channels(frames):
+    quantizer = trainable_codec(CodecConfig.from_kwargs(TINY.kwargs)).quantizer
+    initialize(quantizer, frames, torch.Generator().manual_seed(0), 1, 4)
+    listen_apart(quantizer, 1, 4)
+    optimizer = torch.optim.Adam(quantizer.parameters(), 1e-2)
+    before = [book.in_proj.weight.detach().clone() for book in quantizer.quantizers]
+    for _ in range(3):
+        optimizer.zero_grad()
+        quantize(quantizer, frames.T[None], depths(1)).commitment_loss.backward()
+        quantize(quantizer, frames.T[None], depths(3)).commitment_loss.backward()
+        optimizer.step()
+    after = [book.in_proj.weight.detach() for book in quantizer.quantizers]
+    assert not after[0][:, 4:].any() and not torch.equal(after[0][:, :4], before[0][:, :4])
+    assert not torch.equal(after[1][:, 4:], before[1][:, 4:])
+
+
+def test_slowness_is_0_for_what_stands_still_and_1_for_noise():
+    generator = torch.Generator().manual_seed(0)
+    levels = torch.randn(50, 3, 1, generator=generator)
+    assert slowness(levels.expand(50, 3, 200)) == pytest.approx(0, abs=1e-6)
+    assert slowness(torch.randn(50, 3, 200, generator=generator)) == pytest.approx(1, abs=0.05)
+    assert slowness(torch.zeros(2, 3, 4)) == 0
+
+
 def test_codes_that_nobody_uses_move_to_the_frames(frames):
     quantizer = trainable_codec(CodecConfig.from_kwargs(TINY.kwargs)).quantizer
     initialize(quantizer, frames, torch.Generator().manual_seed(0), 1, 4)
@@ -391,11 +454,12 @@ def test_the_metrics_are_a_table_with_a_line_a_check(trained):
 
 def test_the_coarse_part_alone_is_not_asked_for_the_waveform(sounds, monkeypatch):
     """A waveform upside down sounds the same: only items with fine codebooks pay for it."""
-    training = CodecTraining(TINY, sounds)
-    losses_of = {}
+    training = CodecTraining(dataclasses.replace(TINY, slow=0.0), sounds)
+    sound, losses_of = torch.from_numpy(training.segments.draw(np.random.default_rng(0), TINY.batch)[0]), {}
     for depth in (1, 3):
         monkeypatch.setattr("helpers.train.codec.draw_depths", lambda *_, depth=depth: depths(depth, 4))
-        monkeypatch.setattr(training, "_through", lambda audio, *_: ((-audio).requires_grad_(), None))
+        monkeypatch.setattr(training.segments, "draw", lambda *_: (sound.numpy(), np.zeros(4, int)))
+        monkeypatch.setattr(training, "_rebuild", lambda *_: ((-sound).requires_grad_(), None))
         monkeypatch.setattr(training.optimizer, "step", lambda rate: None)
         monkeypatch.setattr("helpers.train.codec.nn.utils.clip_grad_norm_", lambda *_: None)
         losses_of[depth] = training.step(0, 0.0)["loss"]

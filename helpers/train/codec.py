@@ -7,7 +7,7 @@ are; then all of it learns together, with a small step.
 The coarse codebooks shall say what is played, and only the fine ones where exactly each wave begins: a
 phase is different in every frame, and tokens that spell it out look like noise to a model that has to
 guess them. So a share of each batch is rebuilt from the coarse part alone, and is asked to sound like the
-original (mel distances) but not to follow its waveform.
+original (mel distances) but not to follow its waveform; only from this share does the coarse part learn.
 """
 
 import math
@@ -26,8 +26,17 @@ from helpers.audio import match_level
 from helpers.codec import Codec, CodecConfig, ResidualLayer
 from helpers.errors import InputError
 from helpers.train import losses, workers
-from helpers.train.music import clips, pieces, random_segments
-from helpers.train.quantizing import Quantized, Revival, draw_depths, initialize, quantize
+from helpers.train.music import Segments, clips, pieces
+from helpers.train.quantizing import (
+    Quantized,
+    Revival,
+    coarse_held,
+    draw_depths,
+    initialize,
+    listen_apart,
+    quantize,
+    slowness,
+)
 from helpers.train.saving import save_codec
 from helpers.transfer import transfer_codec
 
@@ -51,6 +60,7 @@ class Recipe:
     codebook_dim: int = 8
     batch: int = 6  # segments a step
     frames: int = 26  # codec frames a segment
+    hard: float = 1.5  # how much more often pieces are drawn that are rebuilt worse
     n_coarse: int = 4  # codebooks that need not follow the waveform; before there are codebooks,
     coarse_channels: int = 32  # the first channels of the encoder's frames
     plain: float = 0.45  # share of the run without the quantizer
@@ -60,8 +70,9 @@ class Recipe:
     rate_quantized: float = 2.5e-4  # falls to nothing along half a cosine
     kernels: float = 20.0  # the learning rate of the convolutions' kernels, in multiples of `rate`
     codebooks: float = 10.0  # that of the codebooks' rows, which have to keep up with the encoder
-    waveform: float = 15.0  # this and the next three: the losses' weights
+    waveform: float = 15.0  # this and the next four: the losses' weights
     mel: float = 6.0
+    slow: float = 0.3  # keeps the coarse channels from changing with every frame
     codebook: float = 1.0
     commitment: float = 0.25
     dropout: float = 0.6  # share of segments that use only some of the codebooks, half of those coarse
@@ -181,6 +192,8 @@ class CodecTraining:
         if recipe.decoder_only:
             self.codec.encoder.requires_grad_(False)
             self.codec.quantizer.requires_grad_(False)
+        else:
+            listen_apart(self.codec.quantizer, recipe.n_coarse, recipe.coarse_channels)
         self.encoder, self.decoder = self.codec.encoder, self.codec.decoder
         if compiled:
             self.encoder, self.decoder = torch.compile(self.encoder), torch.compile(self.decoder)
@@ -188,7 +201,8 @@ class CodecTraining:
         self.revival = Revival(self.codec.quantizer)
         self.mel = losses.MultiScaleMel(recipe.sample_rate).to(device)
         self.log_mel = losses.LogMel(recipe.sample_rate, **losses.COMPARED).to(device)
-        self.music = pieces(Path(music) / "train", recipe.sample_rate)
+        n = recipe.frames * self.config.hop
+        self.segments = Segments(pieces(Path(music) / "train", recipe.sample_rate), n, recipe.hard)
         held_out = pieces(Path(music) / "valid", recipe.sample_rate)
         n = math.ceil(recipe.check_seconds * recipe.sample_rate / self.config.hop) * self.config.hop
         self.clips = clips(held_out, recipe.check_clips, n)
@@ -200,6 +214,7 @@ class CodecTraining:
             "optimizer": self.optimizer.state_dict(),
             "is_quantized": self.is_quantized,
             "uses": self.revival.uses,
+            "losses": torch.from_numpy(self.segments.losses),
         }
 
     def load_state_dict(self, state: dict) -> None:
@@ -207,6 +222,7 @@ class CodecTraining:
         self.optimizer.load_state_dict(state["optimizer"])
         self.is_quantized = state["is_quantized"]
         self.revival.uses.copy_(state["uses"])
+        self.segments.losses = state["losses"].numpy()
 
     def save(self, path: Path) -> None:
         save_codec(path, self.codec, self.recipe.kwargs, self.dtype)
@@ -218,17 +234,23 @@ class CodecTraining:
             self.start_quantizing()
         if self.is_quantized:
             progress = max(progress, recipe.plain)  # a run that was given more time doesn't go back
-        audio = workers.part(self._segments(rng, recipe.batch))
+        segments, chosen = self.segments.draw(rng, recipe.batch)
+        audio = torch.from_numpy(workers.part(segments)).to(self.device)
         depths = draw_depths(recipe.batch, recipe.n_codebooks, recipe.n_coarse, recipe.dropout, rng)
         depths = workers.part(depths).to(self.device)
-        rebuilt, quantized = self._through(audio, depths, self.encoder, self.decoder)
+        frames = self.encoder(audio)
+        rebuilt, quantized = self._rebuild(frames, depths, self.decoder)
         audio = audio[..., : rebuilt.shape[-1]]
         is_exact = (depths > recipe.n_coarse).to(audio.dtype)
         off = ((rebuilt - audio).abs().mean((1, 2)) * is_exact).sum() / is_exact.sum().clamp(min=1)
-        loss = recipe.waveform * off + recipe.mel * self.mel(rebuilt, audio)
+        apart = self.mel(rebuilt, audio)
+        loss = recipe.waveform * off + recipe.mel * apart.mean()
+        if not recipe.decoder_only:
+            loss = loss + recipe.slow * slowness(frames[:, : recipe.coarse_channels])
         if quantized is not None:
             loss = loss + recipe.codebook * quantized.codebook_loss
             loss = loss + recipe.commitment * quantized.commitment_loss
+        self.segments.note(chosen, workers.whole(apart.detach(), recipe.batch).cpu().numpy())
         self.codec.zero_grad()
         loss.backward()
         workers.average_gradients(self.codec.parameters())
@@ -250,7 +272,7 @@ class CodecTraining:
         recipe, rng = self.recipe, np.random.default_rng((self.recipe.seed, 1 << 40))
         found, count = [], 0
         while count < recipe.layout_frames:
-            frames = self.encoder(self._segments(rng, recipe.batch))
+            frames = self.encoder(torch.from_numpy(self.segments.draw(rng, recipe.batch)[0]).to(self.device))
             found.append(frames.transpose(1, 2).flatten(0, 1))
             count += len(found[-1])
         generator = torch.Generator().manual_seed(recipe.seed)
@@ -265,7 +287,7 @@ class CodecTraining:
         sums, codes = {}, []
         depth = torch.full((1,), self.recipe.n_codebooks, device=self.device)
         for clip in torch.from_numpy(self.clips).to(self.device).split(1):
-            rebuilt, quantized = self._through(clip, depth, self.codec.encoder, self.codec.decoder)
+            rebuilt, quantized = self._rebuild(self.codec.encoder(clip), depth, self.codec.decoder)
             if quantized is not None:
                 codes.append(quantized.codes[0])
             for name, value in self._scores(rebuilt, clip[..., : rebuilt.shape[-1]]).items():
@@ -284,23 +306,19 @@ class CodecTraining:
             "log_mel": self.log_mel(torch.from_numpy(levelled).to(self.device), audio),
         }
 
-    def _through(
-        self, audio: Tensor, depths: Tensor, encoder: Module, decoder: Module
-    ) -> tuple[Tensor, Quantized | None]:
-        frames = encoder(audio)
-        if not self.is_quantized:
-            is_coarse = (depths <= self.recipe.n_coarse)[:, None, None]
-            is_fine = torch.arange(frames.shape[1], device=frames.device) >= self.recipe.coarse_channels
-            return decoder(frames.masked_fill(is_coarse & is_fine[:, None], 0.0)), None
-        quantized = quantize(self.codec.quantizer, frames, depths)
-        return decoder(quantized.frames), quantized
+    def _rebuild(self, frames: Tensor, depths: Tensor, decoder: Module) -> tuple[Tensor, Quantized | None]:
+        recipe = self.recipe
+        if self.is_quantized:
+            quantizer = self.codec.quantizer
+            quantized = quantize(quantizer, frames, depths, recipe.n_coarse, recipe.coarse_channels)
+            return decoder(quantized.frames), quantized
+        is_coarse = (depths <= recipe.n_coarse)[:, None, None]
+        coarse = torch.zeros_like(frames)
+        coarse[:, : recipe.coarse_channels] = frames[:, : recipe.coarse_channels]
+        return decoder(torch.where(is_coarse, coarse, coarse_held(frames, recipe.coarse_channels))), None
 
     def _distances(self, rebuilt: Tensor, audio: Tensor) -> dict[str, Tensor]:
         return {"waveform": (rebuilt - audio).abs().mean(), "mel": self.mel(rebuilt, audio)}
-
-    def _segments(self, rng: np.random.Generator, count: int) -> Tensor:
-        n = self.recipe.frames * self.config.hop
-        return torch.from_numpy(random_segments(self.music, rng, count, n)).to(self.device)
 
 
 def learning_rate(recipe: Recipe, step: int, progress: float) -> float:

@@ -12,7 +12,7 @@ FLOOR = 1e-5  # below this a mel magnitude counts as silence
 
 
 class LogMel(nn.Module):
-    """Mean absolute difference of log10 mel magnitudes. Two (B, 1, N) -> a number.
+    """Mean absolute difference of log10 mel magnitudes of each item. Two (B, 1, N) -> (B,).
 
     A quiet band counts as much as a loud one, which is closer to hearing than the waveform's difference.
     """
@@ -26,7 +26,7 @@ class LogMel(nn.Module):
         self.n_fft, self.hop = n_fft, hop
 
     def forward(self, one: Tensor, other: Tensor) -> Tensor:
-        return (self.spectrum(one) - self.spectrum(other)).abs().mean()
+        return (self.spectrum(one) - self.spectrum(other)).abs().mean((1, 2))
 
     def spectrum(self, audio: Tensor) -> Tensor:
         """(B, 1, N) -> (B, n_mels, frames)."""
@@ -37,7 +37,7 @@ class LogMel(nn.Module):
 
 
 class MultiScaleMel(nn.Module):
-    """The mean of log-mel differences seen through windows of several lengths.
+    """The mean of log-mel differences seen through windows of several lengths. Two (B, 1, N) -> (B,).
 
     Short windows see when something happens, long ones at which pitch.
     """

@@ -26,15 +26,21 @@ class Quantized(NamedTuple):
     commitment_loss: Tensor  # keeps the frames near the rows
 
 
-def quantize(quantizer: ResidualVQ, frames: Tensor, n_used: Tensor) -> Quantized:
+def quantize(
+    quantizer: ResidualVQ, frames: Tensor, n_used: Tensor, n_coarse: int, coarse_channels: int
+) -> Quantized:
     """Frames (B, width, T) through the first `n_used[b]` codebooks of each item; n_used: int64 (B,).
 
     Choosing a row has no gradient. The straight-through estimator copies the gradient of the chosen row
-    to the frame that chose it (van den Oord et al. 2017).
+    to the frame that chose it (van den Oord et al. 2017). What an item with fine codebooks is asked for
+    reaches only those: the coarse ones, and the channels they read, learn from coarse items alone.
     """
     residual, total, codes, asked = frames, torch.zeros_like(frames), [], []
     codebook_loss = commitment_loss = frames.new_zeros(())
+    is_coarse = n_used <= n_coarse
     for i, book in enumerate(quantizer.quantizers):
+        if i == n_coarse:
+            residual = coarse_held(frames, coarse_channels) - (frames - residual).detach()
         used = (n_used > i).to(frames.dtype)[:, None, None]
         low = book.in_proj(residual)
         chosen = (low.detach().transpose(1, 2) @ F.normalize(book.codebook.detach()).T).argmax(-1)
@@ -42,10 +48,36 @@ def quantize(quantizer: ResidualVQ, frames: Tensor, n_used: Tensor) -> Quantized
         codebook_loss = codebook_loss + (used * (rows - low.detach()).square()).mean()
         commitment_loss = commitment_loss + (used * (low - rows.detach()).square()).mean()
         said = book.out_proj(low + (rows - low).detach())
-        total, residual = total + used * said, residual - said
+        residual = residual - said
+        if i < n_coarse:
+            said = torch.where(is_coarse[:, None, None], said, said.detach())
+        total = total + used * said
         codes.append(chosen)
         asked.append(low.detach())
     return Quantized(total, torch.stack(codes, 1), asked, codebook_loss, commitment_loss)
+
+
+def coarse_held(frames: Tensor, coarse_channels: int) -> Tensor:
+    """The same frames (B, width, T), but no gradient reaches the first channels."""
+    return torch.cat([frames[:, :coarse_channels].detach(), frames[:, coarse_channels:]], dim=1)
+
+
+def slowness(channels: Tensor) -> Tensor:
+    """How much (B, n, T) changes from frame to frame: 0 for what stands still, 1 for noise."""
+    changes = channels.diff(dim=-1).square().mean()
+    return changes / (2 * (channels - channels.mean((0, 2), keepdim=True)).square().mean() + 1e-8)
+
+
+def listen_apart(quantizer: ResidualVQ, n_coarse: int, coarse_channels: int) -> None:
+    """From now on no gradient lets a coarse codebook listen to more than the coarse channels."""
+
+    def only_coarse(gradient: Tensor) -> Tensor:
+        kept = torch.zeros_like(gradient)
+        kept[:, :coarse_channels] = gradient[:, :coarse_channels]
+        return kept
+
+    for book in quantizer.quantizers[:n_coarse]:
+        book.in_proj.parametrizations.weight.original1.register_hook(only_coarse)
 
 
 class Revival:
@@ -122,13 +154,14 @@ def _set_projections(book: VectorQuantizer, residual: Tensor, n_channels: int) -
     centred = residual - mean
     heard = centred[:, :n_channels]
     main = torch.linalg.eigh(heard.T @ heard).eigenvectors[:, -book.codebook.shape[1] :]
-    axes = torch.full((residual.shape[1], main.shape[1]), ALMOST_ZERO).to(main)
+    axes = torch.zeros(residual.shape[1], main.shape[1]).to(main)
     axes[:n_channels] = main
     distance = FAR * (centred @ axes).norm(dim=1).mean()
     axes[:, 0] *= ALMOST_ZERO  # weight norm has no zero vector
     book.in_proj.weight = axes.T[..., None].contiguous()
     book.in_proj.bias.copy_(-(mean @ axes))
     book.in_proj.bias[0] = distance
+    axes[n_channels:] = ALMOST_ZERO
     book.out_proj.weight = axes[..., None].contiguous()
     book.out_proj.bias.copy_(mean)
 

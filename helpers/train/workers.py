@@ -45,6 +45,16 @@ def part(batch: np.ndarray | Tensor) -> np.ndarray | Tensor:
     return batch[dist.get_rank() :: count()] if count() > 1 else batch
 
 
+def whole(values: Tensor, n: int) -> Tensor:
+    """The n values of a batch of which every worker has its part, (part,): the reverse of `part`."""
+    if count() == 1:
+        return values
+    together = torch.zeros(n, dtype=values.dtype)
+    together[dist.get_rank() :: count()] = values.cpu()
+    dist.all_reduce(together)
+    return together
+
+
 def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     """Replace each gradient by its mean over the workers, as if one had seen the whole batch."""
     gradients = [p.grad for p in parameters if p.grad is not None]
