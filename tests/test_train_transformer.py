@@ -117,6 +117,13 @@ def test_tokens_are_the_codecs_and_are_made_once_a_codec(sounds, codec_path, tmp
         read_tokens(codec_path, tmp_path / "no music", cache, versions=1)
 
 
+def test_processes_that_share_the_music_make_the_same_tokens(sounds, codec_path, tmp_path, monkeypatch):
+    alone = read_tokens(codec_path, sounds / "train", tmp_path / "alone.npz", versions=3)
+    monkeypatch.setattr("helpers.train.tokens.WORTH_SHARING", 0)
+    shared = read_tokens(codec_path, sounds / "train", tmp_path / "shared.npz", versions=3)
+    assert all(np.array_equal(a, b) for a, b in zip(alone.pieces, shared.pieces, strict=True))
+
+
 def test_tokens_of_the_parts_are_those_of_the_whole(codec_path):
     codec, _ = transfer_codec(checkpoints.read(codec_path))
     n = 32 * (2 * PART + 5)

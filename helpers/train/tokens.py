@@ -1,13 +1,18 @@
 """Music as tokens: what the transformers learn from, made once with the finished codec."""
 
+import multiprocessing
 import os
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from helpers import checkpoints
+from helpers.checkpoints import Checkpoint
 from helpers.codec import Codec, CodecConfig
 from helpers.errors import InputError
 from helpers.files import written_whole
@@ -17,6 +22,9 @@ from helpers.transfer import transfer_codec
 from helpers.vampnet import on_numpy
 
 PART = 172  # frames encoded at once: three seconds
+WORTH_SHARING = (
+    50_000_000  # samples: twenty minutes of music, which take one core longer than starting others
+)
 GAIN = 2.0  # dB: how far a version's level strays, so that the model has heard more than one
 
 
@@ -64,28 +72,52 @@ def read_tokens(
     """
     checkpoint, cache = checkpoints.read(codec_path), Path(cache)
     made_by = f"{checkpoint.sha256()} {versions}"
-    codebook_size = CodecConfig.from_kwargs(checkpoint.kwargs).codebook_size
+    config = CodecConfig.from_kwargs(checkpoint.kwargs)
     if cache.exists():
         with np.load(cache, allow_pickle=False) as arrays:
             if str(arrays["made_by"]) == made_by:
                 lengths = np.cumsum(arrays["lengths"])[:-1]
-                return Tokens(np.split(arrays["tokens"], lengths, axis=1), codebook_size)
-    codec, _ = transfer_codec(checkpoint)
-    encoded = _encode(codec, pieces(music, codec.config.sample_rate), versions)
+                return Tokens(np.split(arrays["tokens"], lengths, axis=1), config.codebook_size)
+    encoded = _encode(checkpoint, _versions(pieces(music, config.sample_rate), config.hop, versions))
     lengths = [piece.shape[1] for piece in encoded]
     with written_whole(cache) as temporary, open(temporary, "wb") as file:
         np.savez(file, tokens=np.concatenate(encoded, axis=1), lengths=lengths, made_by=made_by)
-    return Tokens(encoded, codebook_size)
+    return Tokens(encoded, config.codebook_size)
 
 
-def _encode(codec: Codec, music: list[np.ndarray], versions: int) -> list[np.ndarray]:
-    rng, hop = np.random.default_rng(0), codec.config.hop
-    encoded = []
-    for piece in tqdm(music * versions, desc="music to tokens", unit="piece", disable=None, leave=False):
-        start = int(rng.integers(hop)) if versions > 1 else 0
-        gain = 10 ** (rng.uniform(-GAIN, GAIN) / 20) if versions > 1 else 1.0
-        encoded.append(encode_piece(codec, np.clip(piece[start:] * gain, -1, 1).astype(np.float32)))
-    return encoded
+def _versions(music: list[np.ndarray], hop: int, count: int) -> list[np.ndarray]:
+    """Each piece so many times; if more than once, each time from another sample on and at another level."""
+    rng, made = np.random.default_rng(0), []
+    for piece in music * count:
+        start = int(rng.integers(hop)) if count > 1 else 0
+        gain = 10 ** (rng.uniform(-GAIN, GAIN) / 20) if count > 1 else 1.0
+        made.append(np.clip(piece[start:] * gain, -1, 1).astype(np.float32))
+    return made
+
+
+def _encode(codec: Checkpoint, music: list[np.ndarray]) -> list[np.ndarray]:
+    """Tokens of each piece; a lot of music is shared out, because one process a core beats many threads."""
+    bar = partial(tqdm, total=len(music), desc="music to tokens", unit="piece", disable=None, leave=False)
+    tokens_of = partial(_encode_with, codec.path, codec.sha256())
+    if sum(map(len, music)) < WORTH_SHARING:
+        return list(bar(map(tokens_of, music)))
+    spawn = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads half-alive
+    with ProcessPoolExecutor(_n_cores(), spawn, torch.set_num_threads, (1,)) as pool:
+        return list(bar(pool.map(tokens_of, music)))
+
+
+def _n_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _encode_with(codec_path: Path, sha256: str, piece: np.ndarray) -> np.ndarray:
+    return encode_piece(_opened(codec_path, sha256), piece)
+
+
+@lru_cache(maxsize=1)
+def _opened(codec_path: Path, sha256: str) -> Codec:
+    """The codec, once a process; the hash tells a file from what another run has put in its place."""
+    return transfer_codec(checkpoints.read(codec_path))[0]
 
 
 def encode_piece(codec: Codec, audio: np.ndarray) -> np.ndarray:
