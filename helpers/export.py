@@ -104,7 +104,7 @@ def check_opset(opset: int) -> None:
 def to_onnx(graph: GraphToExport, opset: int = DEFAULT_OPSET) -> ir.Model:
     """Export one module. Batch and time stay dynamic; the weights are shared with the module, not copied."""
     check_opset(opset)
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             graph.module.eval(),
             (graph.example,),
@@ -129,7 +129,7 @@ def to_onnx(graph: GraphToExport, opset: int = DEFAULT_OPSET) -> ir.Model:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the exporter's notes about packages that are not installed, and about itself, from the reader."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

@@ -608,9 +608,9 @@ def test_two_workers_train_the_model_that_one_would(sounds, tmp_path):
         assert torch.equal(value, second[name]), name
 
 
-def test_a_decoder_can_go_on_alone_and_tokens_keep_their_meaning(trained, sounds, tmp_path):
+def test_a_decoder_can_go_on_alone_and_tokens_stay_the_same(trained, sounds, tmp_path):
     training, _, _ = trained
-    training.save(tmp_path / "codec.pth")
+    save_codec(tmp_path / "codec.pth", training.codec, TINY.kwargs, torch.float16)
     recipe = dataclasses.replace(TINY, plain=0.0, decoder_only=True)
     later = CodecTraining(recipe, sounds, start=tmp_path / "codec.pth")
     before = {name: value.clone() for name, value in later.codec.state_dict().items()}
@@ -618,3 +618,14 @@ def test_a_decoder_can_go_on_alone_and_tokens_keep_their_meaning(trained, sounds
         later.step(step, 0.0)
     changed = {name for name, value in later.codec.state_dict().items() if not value.equal(before[name])}
     assert changed and all(name.startswith("decoder.") for name in changed)
+    later.dtype = torch.float16
+    later.save(tmp_path / "later.pth")
+    (codec, _), (codec_later, _) = (
+        transfer_codec(checkpoints.read(tmp_path / name)) for name in ("codec.pth", "later.pth")
+    )
+    clip = torch.from_numpy(training.clips)
+    codes = codec.encode(clip)
+    assert torch.equal(codec_later.encode(clip), codes)
+    assert not torch.equal(codec_later.decode(codes), codec.decode(codes))
+    with pytest.raises(InputError, match="name one to begin with"):
+        CodecTraining(recipe, sounds)

@@ -126,6 +126,14 @@ def continue_from(codec: Codec, start: str | Path) -> None:
     codec.load_state_dict(values, strict=False)
 
 
+def what_makes_tokens(start: str | Path | None) -> dict[str, Tensor]:
+    """The tensors of a checkpoint's encoder and codebooks: unchanged, they give the same tokens."""
+    if start is None:
+        raise InputError("there is no codec whose decoder alone could be trained; name one to begin with.")
+    tensors = checkpoints.read(start).tensors
+    return {name: tensor.clone() for name, tensor in tensors.items() if not name.startswith("decoder.")}
+
+
 class Optimizer:
     """Muon for the kernels of encoder and decoder, Adam for all else: gains, biases, Snakes, the quantizer.
 
@@ -189,7 +197,9 @@ class CodecTraining:
         self.codec = trainable_codec(self.config).to(device)
         if start is not None:
             continue_from(self.codec, start)
+        self.kept = {}
         if recipe.decoder_only:
+            self.kept = what_makes_tokens(start)
             self.codec.encoder.requires_grad_(False)
             self.codec.quantizer.requires_grad_(False)
         else:
@@ -225,7 +235,7 @@ class CodecTraining:
         self.segments.losses = state["losses"].numpy()
 
     def save(self, path: Path) -> None:
-        save_codec(path, self.codec, self.recipe.kwargs, self.dtype)
+        save_codec(path, self.codec, self.recipe.kwargs, self.dtype, self.kept)
 
     def step(self, step: int, progress: float) -> dict[str, float]:
         """One step on segments that follow from the seed and the step's number alone."""

@@ -64,15 +64,21 @@ class CollectLoRA:
 
 
 def save_codec(
-    path: str | os.PathLike, codec: Codec, kwargs: dict, dtype: torch.dtype = torch.float32
+    path: str | os.PathLike,
+    codec: Codec,
+    kwargs: dict,
+    dtype: torch.dtype = torch.float32,
+    kept: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write a codec whose convolutions carry weight norm.
 
-    `kwargs` describe its shape to `CodecConfig.from_kwargs`; `dtype` is how the weights are stored.
+    `kwargs` describe its shape to `CodecConfig.from_kwargs`; `dtype` is how the weights are stored. `kept`
+    holds tensors of an earlier file, by name, that are written as they were, to the last bit.
     """
     collect = Collect(codec.state_dict())
     walk_codec(collect, codec.config)
-    _write(path, {"state_dict": _stored(collect.tensors, dtype), "metadata": {"kwargs": kwargs}})
+    tensors = _stored(collect.tensors, dtype) | dict(kept or {})
+    _write(path, {"state_dict": tensors, "metadata": {"kwargs": kwargs}})
 
 
 def save_vampnet(
