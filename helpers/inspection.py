@@ -137,6 +137,17 @@ def describe_graph(path: Path) -> Iterator[str]:
         yield f"  {entry.key}: {_plain(entry.value)}"
 
 
+def nodes(path: str | os.PathLike) -> list[str]:
+    """One line a node of an ONNX file: the operation, and the sizes of its weights."""
+    graph = onnx.load(path).graph
+    constants = {weight.name: list(weight.dims) for weight in graph.initializer}
+    lines = []
+    for node in graph.node:
+        given = [f"weight {constants[name]}" if name in constants else "." for name in node.input if name]
+        lines.append(f"{node.op_type:28} ({', '.join(given)})")
+    return lines
+
+
 def _type(value: onnx.ValueInfoProto) -> str:
     tensor = value.type.tensor_type
     shape = ", ".join(

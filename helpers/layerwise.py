@@ -4,7 +4,12 @@ What the notebooks use while they build a model; whole models are exported by `e
 `verify`.
 """
 
+import contextlib
+import io
+import logging
 import os
+import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +39,8 @@ def export_layer(
     None freezes every size at the example's.
     """
     path = Path(path)
-    with quiet():
+    with quiet(), torch.no_grad(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "# The axis name")  # two inputs may share a batch
         program = torch.onnx.export(
             layer.eval(),
             tuple(inputs),
@@ -53,7 +59,12 @@ def trace_layer(
 ) -> Path:
     """The same with the older exporter, which runs the layer once and writes down what it saw."""
     path, names = Path(path), [f"input_{i}" for i in range(len(inputs))]
-    with quiet(), written_whole(path) as temporary:
+    with quiet(), warnings.catch_warnings(), written_whole(path) as temporary:
+        for category in (
+            torch.jit.TracerWarning,
+            DeprecationWarning,
+        ):  # the notebook says it in its own words
+            warnings.simplefilter("ignore", category)
         torch.onnx.export(
             layer.eval(),
             tuple(inputs),
@@ -64,6 +75,20 @@ def trace_layer(
             dynamic_axes=dict(zip(names, dynamic)),
         )
     return path
+
+
+def refusal(layer: nn.Module, inputs: Sequence[Tensor]) -> str | None:
+    """Why the newer exporter can't express a layer, in one line; None if it can."""
+    logging.disable(logging.CRITICAL)  # it says the same in hundreds of lines
+    try:
+        with quiet(), contextlib.redirect_stderr(io.StringIO()), torch.no_grad():
+            torch.onnx.export(layer.eval(), tuple(inputs), dynamo=True, verbose=False)
+    except torch.onnx.OnnxExporterError as error:
+        reason = re.search(r"<class '[^']+'>: (.+)", str(error))
+        return reason[1] if reason else type(error).__name__
+    finally:
+        logging.disable(logging.NOTSET)
+    return None
 
 
 def run_layer(path: str | os.PathLike, *inputs: Tensor) -> np.ndarray:

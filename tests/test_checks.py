@@ -2,12 +2,19 @@
 
 import math
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
 
 import helpers.checks.checkpoint as inside
+import helpers.checks.codec as sound
+import helpers.checks.layers as built
 from helpers import checkpoints
 from helpers.checkpoints import GOLDEN
 from helpers.checks.verdict import MIME_TYPE, NOT_YET, RIGHT, WRONG, Verdict, Wrong, exercise
+from helpers.layers import RelativePositionBias
 
 CODEC, COARSE, C2F = (checkpoints.read(GOLDEN / f"{name}.pth") for name in checkpoints.NAMES)
 FRAMES = CODEC.kwargs["sample_rate"] / math.prod(CODEC.kwargs["decoder_rates"])  # a second
@@ -23,6 +30,31 @@ PLAIN = {name: size for name, size in LAYER.items() if "lora_" not in name}
 
 def direction_length(v):
     return v.flatten(1).norm(dim=1)[:, None, None]
+
+
+def halves(x):
+    return x.chunk(2, dim=-1)
+
+
+class AddsBias(nn.Module):
+    """The position bias in the way `how` says."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+
+    def forward(self, scores):
+        return self.how(scores)
+
+
+BIAS = RelativePositionBias(2)
+torch.manual_seed(0)
+nn.init.normal_(BIAS.weight)
+WHOLE = np.arange(40)  # tokens of which pieces with less than three frames of context get some wrong
+
+
+def in_context(n):
+    return np.where(WHOLE % 10 < 3 - n, -1, WHOLE)
 
 
 EXERCISES = [  # check, what else it gets, a right answer, wrong ones
@@ -53,6 +85,33 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
             lambda code, book: book + FINE * (CODES - 1 - code),
         ],
     ),
+    (
+        sound.nearest, [], lambda low, book: (low @ F.normalize(book).T).argmax(-1),
+        [
+            lambda low, book: (low @ book.T).argmax(-1), lambda low, book: torch.cdist(low, book).argmin(-1),
+            lambda low, book: (low @ F.normalize(book).T).argmin(-1), lambda low, book: low @ book.T,
+            lambda low, book: torch.zeros(200, dtype=int),
+        ],
+    ),
+    (sound.most_important, [[0.3, 0.9, 0.2]], 1, [2, 0, 3, "first"]),
+    (sound.needed_context, [in_context, WHOLE], 3, [2, 4, -1, "three"]),
+    (
+        built.gated, [], lambda x: halves(x)[0] * F.gelu(halves(x)[1], approximate="tanh"),
+        [
+            lambda x: halves(x)[1] * F.gelu(halves(x)[0], approximate="tanh"),
+            lambda x: halves(x)[0] * F.gelu(halves(x)[1]), lambda x: halves(x)[0] * halves(x)[1].sigmoid(),
+            lambda x: F.gelu(halves(x)[1], approximate="tanh"), lambda x: x, lambda x: halves(x)[0],
+        ],
+    ),
+    (
+        built.any_length, [BIAS], AddsBias(lambda scores: scores + BIAS(scores.shape[-1])),
+        [
+            AddsBias(lambda scores: scores + BIAS(12)), AddsBias(lambda scores: scores * 1.0),
+            AddsBias(lambda scores: scores + BIAS(scores.shape[-1]).transpose(-1, -2)),
+            AddsBias(lambda scores: scores + 2 * BIAS(scores.shape[-1])), AddsBias(lambda scores: scores[0]),
+        ],
+    ),
+    (built.attention_scale, [], 8, [1280**0.5, 64, 20, 3, "eight"]),
 ]  # fmt: skip
 each_exercise = pytest.mark.parametrize(
     ("check", "given", "right", "wrong"), EXERCISES, ids=[check.__name__ for check, *_ in EXERCISES]
