@@ -150,3 +150,14 @@ def by_codebooks(values: dict[str, np.ndarray], label: str, ax: Axes | None = No
         ax.set(xlabel="codebooks used", ylabel=label)
         ax.legend(frameon=False)
     return ax
+
+
+def by_layers(errors: dict[str, np.ndarray], ax: Axes | None = None) -> Axes:
+    """Relative error after each layer, on a logarithmic scale; a mistake lifts its line from its layer on."""
+    with _axes(ax, height=2.8) as ax:
+        for (name, line), colour in zip(errors.items(), SERIES):
+            ax.semilogy(range(1, len(line) + 1), line, "o-", color=colour, markersize=4, label=name)
+        ax.set(xlabel="after layer", ylabel="largest error / largest number")
+        ax.set_xticks(range(1, 1 + max(map(len, errors.values()))))
+        ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 import helpers.checks.checkpoint as inside
 import helpers.checks.codec as sound
 import helpers.checks.layers as built
+import helpers.checks.weights as moved
 from helpers import checkpoints
 from helpers.checkpoints import GOLDEN
 from helpers.checks.verdict import MIME_TYPE, NOT_YET, RIGHT, WRONG, Verdict, Wrong, exercise
@@ -55,6 +56,11 @@ WHOLE = np.arange(40)  # tokens of which pieces with less than three frames of c
 
 def in_context(n):
     return np.where(WHOLE % 10 < 3 - n, -1, WHOLE)
+
+
+def file_name(stage, layer, part):
+    index = ("snake_1", "conv_1", "snake_2", "conv_2").index(part)
+    return f"encoder.block.{stage + 1}.block.{layer}.block.{index}"
 
 
 EXERCISES = [  # check, what else it gets, a right answer, wrong ones
@@ -110,6 +116,28 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
             AddsBias(lambda scores: scores + BIAS(scores.shape[-1]).transpose(-1, -2)),
             AddsBias(lambda scores: scores + 2 * BIAS(scores.shape[-1])), AddsBias(lambda scores: scores[0]),
         ],
+    ),
+    (
+        moved.file_name, [CODEC], file_name,
+        [
+            lambda stage, layer, part: file_name(min(stage + 1, 3), layer, part),
+            lambda stage, layer, part: file_name(stage, layer, part) + ".weight", lambda *_: 3,
+            lambda stage, layer, part: file_name(stage, layer, "conv_2" if part == "conv_1" else "conv_1"),
+            lambda stage, layer, part: f"encoder.stages.{stage}",
+        ],
+    ),
+    (
+        moved.lora_folded, [], lambda weight, down, up: weight + up @ down / len(down),
+        [
+            lambda weight, down, up: weight + up @ down, lambda weight, down, up: weight,
+            lambda weight, down, up: up @ down / 2, lambda weight, down, up: weight + (up @ down).T / 2,
+            lambda weight, down, up: weight + up @ down / 8, lambda weight, down, up: down @ up,
+            lambda weight, down, up: weight - up @ down / 2, lambda weight, down, up: 2 * weight,
+        ],
+    ),
+    (
+        moved.worst_loss, [{"without nothing": 5.0, "without embedding": 7.5, "without one layer": 6.0}],
+        "embedding", ["one layer", "nothing", "bias"],
     ),
     (built.attention_scale, [], 8, [1280**0.5, 64, 20, 3, "eight"]),
 ]  # fmt: skip

@@ -18,10 +18,12 @@ import torch
 
 from helpers import plots
 from helpers.checks import computer
+from helpers.checks.verdict import MIME_TYPE, NOT_YET, RIGHT
 from helpers.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 NO_NETWORK = """
 import socket
@@ -65,14 +67,26 @@ def test_there_is_a_first_notebook():
 # --- Running ----------------------------------------------------------------------------------------------
 
 
-@each_notebook
-def test_runs_top_to_bottom_without_network_and_without_noise(path):
+def executed(path: Path) -> nbformat.NotebookNode:
+    """The notebook after a run without a network; a cell that fails raises."""
     notebook = read(path)
     notebook.cells.insert(0, nbformat.v4.new_code_cell(NO_NETWORK))
     client = nbclient.NotebookClient(
         notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
     )
-    client.execute()  # raises the error of a cell
+    return client.execute()
+
+
+def verdicts(notebook: nbformat.NotebookNode) -> dict[str, str]:
+    """Exercise -> state, of every check that a run notebook shows."""
+    shown = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
+    found = [data[MIME_TYPE] for data in shown if MIME_TYPE in data]
+    return {one["exercise"]: one["state"] for one in found}
+
+
+@each_notebook
+def test_runs_top_to_bottom_without_network_and_without_noise(path):
+    notebook = executed(path)
     seen = ""
     for cell in notebook.cells:
         outputs = cell.get("outputs", [])
@@ -85,6 +99,18 @@ def test_runs_top_to_bottom_without_network_and_without_noise(path):
     shares = re.findall(r"equal tokens: (\S+)", seen)
     assert set(shares) <= {"100.00%"}
     assert path.stem != "00_start_here" or len(shares) == 2
+    assert set(verdicts(notebook).values()) <= {NOT_YET}, "an exercise starts out unsolved"
+
+
+@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
+def test_the_solutions_are_right_and_complete(path):
+    assert path.name in {notebook.name for notebook in NOTEBOOKS}
+    found = verdicts(executed(path))
+    assert set(found.values()) == {RIGHT}, found
+    source = "\n".join(cell.source for cell in cells(ROOT / "notebooks" / path.name, "code"))
+    asked = set(re.findall(r"^checks\.(\w+)\(", source, re.MULTILINE)) - {"environment"}
+    assert set(found) == asked
+    assert 2 <= len(asked) <= 4
 
 
 @each_notebook

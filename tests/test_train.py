@@ -629,3 +629,10 @@ def test_a_decoder_can_go_on_alone_and_tokens_stay_the_same(trained, sounds, tmp
     assert not torch.equal(codec_later.decode(codes), codec.decode(codes))
     with pytest.raises(InputError, match="name one to begin with"):
         CodecTraining(recipe, sounds)
+
+
+def test_a_written_file_carries_no_name_of_the_moment(trained, tmp_path):
+    training, _, _ = trained
+    for name in ("one.pth", "two.pth"):
+        training.save(tmp_path / name)
+    assert (tmp_path / "one.pth").read_bytes() == (tmp_path / "two.pth").read_bytes()

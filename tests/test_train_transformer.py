@@ -14,13 +14,20 @@ from test_train import TINY, chords, write_music
 from helpers import checkpoints
 from helpers.codec import CodecConfig
 from helpers.errors import InputError
+from helpers.layers import RelativePositionBias
 from helpers.train import __main__ as command
 from helpers.train.codec import trainable_codec
 from helpers.train.loop import Budget, run
 from helpers.train.lora import RANK, LoraTraining, adapt
 from helpers.train.saving import save_codec
 from helpers.train.tokens import PART, Tokens, encode_piece, read_tokens
-from helpers.train.transformer import Recipe, TransformerTraining, draw_masks, masked_nll
+from helpers.train.transformer import (
+    Recipe,
+    TransformerTraining,
+    draw_masks,
+    masked_nll,
+    with_near_frames_first,
+)
 from helpers.transfer import load_models, transfer_codec, transfer_vampnet
 
 COARSE = Recipe(
@@ -161,6 +168,18 @@ def test_before_training_it_knows_how_frequent_codes_are_and_which_are_alike(cod
     assert torch.allclose(
         between_weights / between_weights.mean(), between_rows / between_rows.mean(), atol=1e-4
     )
+
+
+def test_before_training_heads_look_at_near_frames_back_ahead_and_wide():
+    bias = RelativePositionBias(4)
+    with_near_frames_first(bias)
+    with torch.no_grad():
+        shares = bias(201)[0].softmax(-1)[:, 100]  # how the frame in the middle spreads its attention
+    back, ahead = shares[:, :100].sum(1), shares[:, 101:].sum(1)
+    near = shares[:, 92:109].sum(1)
+    assert back[0] > 10 * ahead[0] and ahead[1] > 10 * back[1]
+    assert torch.allclose(back[2:], ahead[2:], atol=1e-5)
+    assert near[0] > near[2] > 0.5 > near[3]
 
 
 def test_the_codecs_rows_stay_and_the_mask_rows_learn(trained, codec_path):

@@ -104,5 +104,6 @@ def _stored(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tens
 
 
 def _write(path: str | os.PathLike, content: dict) -> None:
-    with written_whole(path) as temporary:
-        torch.save(content, temporary)
+    # Through an open file: given a path, torch writes the temporary file's name into the archive.
+    with written_whole(path) as temporary, open(temporary, "wb") as file:
+        torch.save(content, file)

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from helpers import checkpoints, masks
 from helpers.checkpoints import Checkpoint
 from helpers.errors import InputError
+from helpers.layers import RelativePositionBias
 from helpers.train import workers
 from helpers.train.saving import save_vampnet
 from helpers.train.tokens import Tokens
@@ -27,7 +28,10 @@ from helpers.vampnet import VampNet, VampNetConfig
 BETAS = (0.9, 0.98)
 LARGEST_GRADIENT = 1.0
 CHECK_SHARES = (0.25, 0.5, 0.75)  # shares of hidden places at which the held-out score is taken
-FIRST_STD = 0.02  # of the position bias's first weights
+FIRST_SLOPES = (2.0, 2.0, 1.0, 0.3)  # of the position bias over log distance, in turn for the heads
+FIRST_SIDES = (-1, 1, 0, 0)  # -1: a head that looks back, 1: ahead, 0: both ways
+OTHER_SIDE = 4.0  # how much less a head looks to its other side at first
+POSITION_RATE = 20.0  # the position bias's learning rate, in multiples of the others'
 FIRST_LOGITS = 0.25  # deviation of the classifier's first logits: it starts out undecided
 
 
@@ -112,10 +116,24 @@ def with_first_guess(model: VampNet, tables: list[Tensor], counts: np.ndarray) -
     model.classifier.bias.data = frequencies.log().T.flatten().contiguous()
 
 
+def with_near_frames_first(bias: RelativePositionBias) -> None:
+    """Let each head look at near frames first, some back, some ahead, some wide.
+
+    From zeros, attention begins as the mean of hundreds of frames, and a bias that Adam moves by a
+    thousandth a step needs thousands of steps to find the neighbours, which tell most about a hidden token.
+    (A slope a head, as in ALiBi, Press et al. 2022; here only the beginning.)
+    """
+    distances = torch.tensor([1, *bias.edges], dtype=torch.float32).log()  # itself counts like a neighbour
+    for head in range(bias.weight.shape[1]):
+        slope, side = (choices[head % len(choices)] for choices in (FIRST_SLOPES, FIRST_SIDES))
+        back, ahead = (OTHER_SIDE * (side == other) for other in (1, -1))
+        bias.weight.data[:, head] = torch.cat([-slope * distances - back, -slope * distances - ahead])
+
+
 def trainable_vampnet(config: VampNetConfig, tables: list[Tensor], counts: np.ndarray) -> VampNet:
     """A new transformer over a codec's tables, for music in which each code occurs `counts` (C, V) times."""
     model = VampNet(config)
-    nn.init.normal_(model.position_bias.weight, std=FIRST_STD)
+    with_near_frames_first(model.position_bias)
     with_tables(model, tables)
     with_first_guess(model, tables, counts[: config.n_codebooks])
     learned = torch.zeros(model.embedding.rows, 1)
@@ -252,9 +270,13 @@ def optimizers(model: VampNet, recipe: Recipe) -> list[torch.optim.Optimizer]:
     Muon (Jordan et al. 2024) takes a step of the same length in every direction that a matrix can turn.
     """
     matrices = [p for p in model.layers.parameters() if p.dim() == 2]
-    known = {id(p) for p in matrices}
+    known = {id(p) for p in [*matrices, model.position_bias.weight]}
     others = [p for p in model.parameters() if id(p) not in known]
+    groups = [
+        {"params": others, "full_rate": recipe.rate},
+        {"params": [model.position_bias.weight], "full_rate": POSITION_RATE * recipe.rate},
+    ]
     return [
         torch.optim.Muon([{"params": matrices, "full_rate": recipe.rate_matrices}], weight_decay=0.01),
-        torch.optim.Adam([{"params": others, "full_rate": recipe.rate}], betas=BETAS),
+        torch.optim.Adam(groups, betas=BETAS),
     ]

@@ -1,0 +1,38 @@
+"""The museum of failures: what earlier attempts lost, as switches to flip.
+
+Every damage keeps all shapes, so nothing crashes; only numbers and ears can tell.
+"""
+
+import copy
+
+import torch
+from torch import nn
+
+from helpers.errors import InputError
+from helpers.evaluate.tokens import with_random_embeddings
+from helpers.vampnet import VampNet
+
+PIECES = ("nothing", "embedding", "position bias", "classifier's order", "one layer")
+
+
+def without(piece: str, model: VampNet) -> VampNet:
+    """A copy of a transformer that has lost one of PIECES. Raises InputError for another name."""
+    model = copy.deepcopy(model)
+    if piece == "embedding":
+        return with_random_embeddings(model)
+    if piece == "position bias":
+        nn.init.zeros_(model.position_bias.weight)
+    elif piece == "classifier's order":
+        _read_code_by_code(model)
+    elif piece == "one layer":
+        del model.layers[len(model.layers) // 2]
+    elif piece != "nothing":
+        raise InputError(f"there is no piece {piece!r}; choose one of {', '.join(PIECES)}.")
+    return model
+
+
+def _read_code_by_code(model: VampNet) -> None:
+    """Take the classifier's rows as all codes of book 0, then all of book 1: they are the other way round."""
+    rows = torch.arange(len(model.classifier.weight)).view(model.config.n_predicted, -1).T.flatten()
+    model.classifier.weight.data = model.classifier.weight.data[rows]
+    model.classifier.bias.data = model.classifier.bias.data[rows]
