@@ -15,10 +15,8 @@ from helpers.files import sha256
 from helpers.runtime import Pipeline
 from helpers.transfer import load_models
 from helpers.vampnet import TorchPipeline
+from helpers.verify import count_encoder_ties
 
-pytestmark = pytest.mark.skipif(
-    not (MODELS / "coarse.pth").exists(), reason="the course's trained checkpoint is still to come"
-)
 CLIPS = sorted((Path(__file__).parent.parent / "data").rglob("*.flac"))
 OVERLAYS = sorted(MODELS.glob("*.*.pth"))
 SECONDS = 3  # of each clip, to keep the test short
@@ -72,12 +70,16 @@ def test_the_overlays_belong_to_it():
 
 
 @pytest.mark.parametrize("path", CLIPS, ids=lambda path: path.stem)
-def test_onnx_runtime_gives_pytorchs_tokens_on_every_clip(path, pipelines):
+def test_onnx_runtime_gives_pytorchs_tokens_on_every_clip(path, pipelines, course_models):
+    """But for true ties: two codes equally near, to the last digits of float32 (see the model card)."""
     in_onnx, in_torch = pipelines
     clip, rate = sound.load(path)
-    clip = clip[:, rate : rate * (1 + SECONDS)]
-    codes = in_onnx.encode(clip, rate)
-    np.testing.assert_array_equal(codes, in_torch.encode(clip, rate))
+    clip = sound.condition(clip[:, rate : rate * (1 + SECONDS)], rate, in_torch.sample_rate, in_torch.hop)
+    clip = clip.reshape(1, 1, -1)
+    codes, in_graph = (pipeline.encode(clip, rate, condition=False) for pipeline in (in_torch, in_onnx))
+    different, ties, _ = count_encoder_ties(course_models.codec, clip, codes, in_graph)
+    assert different == ties
+    assert (codes != in_graph).any(axis=1).sum() <= 2  # frames
     mask = masks.codebook_mask(masks.periodic(codes.shape, 7), 3)
     vamps = [pipeline.vamp(codes, mask, seed=1) for pipeline in pipelines]
     np.testing.assert_array_equal(*vamps)

@@ -179,7 +179,7 @@ def evaluate(
         style_log_p, _ = unigrams(home, style_codes, pipeline.codebook_size)
         lora = _lora_scores(pipeline, adapted, style_codes, style_log_p, told("LoRA"))
     return Evaluation(
-        directory=str(home),
+        directory=home.name,  # not its path: the result travels
         clips=[_described(clip) for clip in found],
         style_clips=[_described(clip) for clip in style],
         sha256={name: checkpoint.sha256() for name, checkpoint in models.sources.items()}

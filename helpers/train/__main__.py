@@ -34,7 +34,7 @@ from helpers.transfer import transfer_codec, transfer_vampnet
 
 SHARES = {"codec": 0.6, "coarse": 0.2, "c2f": 0.2}  # of the time that `all` is given
 RECIPES = {"codec": codec.Recipe(), "coarse": transformer.COARSE, "c2f": transformer.C2F}
-LORA_RATE = 5e-3
+LORA = {"rate": 1e-3, "warm_up": 10, "batch": 4}  # in an overlay's recipe: there is less to learn
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def train_transformer(job: Job, name: str, recipe: transformer.Recipe, budget: B
 def train_lora(job: Job, name: str, style: str, budget: Budget) -> list[Row]:
     """Train the overlay of one transformer on the music of a style."""
     train, valid = tokens(job, job.out / "tokens" / style)
-    recipe = replace(RECIPES[name], rate=LORA_RATE)
+    recipe = replace(RECIPES[name], **LORA)
     training = LoraTraining(recipe, job.out, name, train, valid, job.device, job.dtype, job.bfloat16)
     return run(training, job.out / f"{style}.{name}.pth", budget)
 

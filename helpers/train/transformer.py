@@ -47,8 +47,8 @@ class Recipe:
     batch: int = 8  # crops a step
     frames: int = 288  # codec frames a crop
     warm_up: int = 100  # steps from almost no learning rate to the full one
-    rate: float = 1e-3  # falls to nothing along half a cosine
-    rate_matrices: float = 0.01  # the same for the layers' matrices, which Muon trains
+    rate: float = 4e-4  # falls to nothing along half a cosine
+    rate_matrices: float = 0.005  # the same for the layers' matrices, which Muon trains
     check_chunks: int = 24
     seed: int = 0
 
@@ -60,7 +60,15 @@ class Recipe:
 
 
 COARSE = Recipe()
-C2F = Recipe(n_codebooks=14, n_conditioning_codebooks=4, n_layers=5, batch=12, frames=173)
+C2F = Recipe(
+    n_codebooks=14,
+    n_conditioning_codebooks=4,
+    n_layers=5,
+    batch=12,
+    frames=173,
+    rate=1e-3,
+    rate_matrices=0.01,
+)
 
 
 def draw_masks(shape: tuple[int, int, int], n_kept: int, rng: np.random.Generator) -> np.ndarray:
