@@ -1,9 +1,8 @@
 """What a reader plays and touches in a notebook: one module a widget, its front end beside it."""
 
 from helpers.widgets.decoding import DecodingView, Recording
-from helpers.widgets.graph import graph
 from helpers.widgets.grid import CodeGrid, MaskEditor
 from helpers.widgets.live import Live
 from helpers.widgets.player import Player
 
-__all__ = ["CodeGrid", "DecodingView", "Live", "MaskEditor", "Player", "Recording", "graph"]
+__all__ = ["CodeGrid", "DecodingView", "Live", "MaskEditor", "Player", "Recording"]
