@@ -16,6 +16,12 @@ class Notice(UserWarning):
     """Something a user should know although it is no mistake: what was asked for was done another way."""
 
 
+def first_line(error: Exception) -> str:
+    """What another library's error says first, cut short; its kind if it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:160] if lines else type(error).__name__
+
+
 def exit_status(run: Callable[[], object]) -> int:
     """Run a command that can be continued: 0, 2 after a mistake of the user's, 130 after Ctrl-C."""
     try:

@@ -18,11 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from helpers.errors import InputError
+from helpers.errors import InputError, first_line
 from helpers.export import DEFAULT_OPSET, quiet
 from helpers.files import written_whole
 from helpers.runtime import OnnxGraph
 from helpers.tables import Table
+from helpers.verify import relative_difference
 
 CLOSE = 1e-5  # largest difference, relative to the largest output, that rounding alone may cause
 
@@ -60,11 +61,9 @@ def trace_layer(
     """The same with the older exporter, which runs the layer once and writes down what it saw."""
     path, names = Path(path), [f"input_{i}" for i in range(len(inputs))]
     with quiet(), warnings.catch_warnings(), written_whole(path) as temporary:
-        for category in (
-            torch.jit.TracerWarning,
-            DeprecationWarning,
-        ):  # the notebook says it in its own words
-            warnings.simplefilter("ignore", category)
+        # What these two say, the notebook says in its own words.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             layer.eval(),
             tuple(inputs),
@@ -98,7 +97,7 @@ def run_layer(path: str | os.PathLike, *inputs: Tensor) -> np.ndarray:
     try:
         return session.run(None, feed)[0]
     except Exception as error:  # onnxruntime raises many kinds
-        raise InputError(f"{Path(path).name} refuses {_shapes(inputs)}: {_reason(error)}") from error
+        raise InputError(f"{Path(path).name} refuses {_shapes(inputs)}: {first_line(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -143,9 +142,8 @@ def compare_layer(
     with torch.no_grad():
         expected = (reference or layer)(*inputs).numpy()
     found = run_layer(path, *inputs)
-    largest = float(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-30))
-    row = Row(name, _shapes(inputs), float((found == expected).mean()), largest)
-    return LayerReport((row,))
+    equal, largest = float((found == expected).mean()), relative_difference(expected, found)
+    return LayerReport((Row(name, _shapes(inputs), equal, largest),))
 
 
 def together(*reports: LayerReport) -> LayerReport:
@@ -155,8 +153,3 @@ def together(*reports: LayerReport) -> LayerReport:
 
 def _shapes(inputs: Sequence[Tensor]) -> str:
     return ", ".join(str(tuple(given.shape)) for given in inputs)
-
-
-def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][-200:] if lines else type(error).__name__

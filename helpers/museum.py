@@ -17,9 +17,9 @@ PIECES = ("nothing", "embedding", "position bias", "classifier's order", "one la
 
 def without(piece: str, model: VampNet) -> VampNet:
     """A copy of a transformer that has lost one of PIECES. Raises InputError for another name."""
-    model = copy.deepcopy(model)
     if piece == "embedding":
         return with_random_embeddings(model)
+    model = copy.deepcopy(model)
     if piece == "position bias":
         nn.init.zeros_(model.position_bias.weight)
     elif piece == "classifier's order":

@@ -17,7 +17,7 @@ import numpy as np
 from helpers import audio as sound
 from helpers import masks
 from helpers.decoding import Seed, Settings, Step, decode_masked, seeds_of
-from helpers.errors import InputError, Notice
+from helpers.errors import InputError, Notice, first_line
 
 MANIFEST = "bundle.json"
 CPU = "CPUExecutionProvider"
@@ -379,7 +379,7 @@ class OnnxGraph:
             return session.run(None, feed)[0]
         except Exception as error:  # onnxruntime raises many kinds; the input was checked before
             raise InputError(
-                f"{self.path} failed on {array.dtype} {array.shape} ({_first_line(error)}); export it again."
+                f"{self.path} failed on {array.dtype} {array.shape} ({first_line(error)}); export it again."
             ) from error
 
     @cached_property
@@ -393,7 +393,7 @@ class OnnxGraph:
             session = onnxruntime.InferenceSession(str(self.path), options, providers=self.providers)
         except Exception as error:  # onnxruntime raises many kinds, all of them about this file
             raise InputError(
-                f"{self.path} cannot be opened by ONNX Runtime ({_first_line(error)}); export it again."
+                f"{self.path} cannot be opened by ONNX Runtime ({first_line(error)}); export it again."
             ) from error
         running = session.get_providers()
         for name in self.providers:
@@ -410,11 +410,6 @@ class OnnxGraph:
     def close(self) -> None:
         """Let go of the session and its memory; the next call starts another."""
         self.__dict__.pop("session", None)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:160] if lines else type(error).__name__
 
 
 def available_providers(wanted: Sequence[str]) -> list[str]:

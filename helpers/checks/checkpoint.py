@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 
 from helpers.checkpoints import Checkpoint
+from helpers.checks.tensors import expect, of_shape, within
 from helpers.checks.verdict import Wrong, called, close, exercise, number
 from helpers.codec import CodecConfig
 
@@ -65,10 +66,8 @@ def folded(fold: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> str:
     generator = torch.Generator().manual_seed(0)
     v = torch.randn(6, 4, 3, generator=generator)
     g = torch.rand(6, 1, 1, generator=generator) + 0.5
-    answer = called(fold, g, v)
-    if not isinstance(answer, torch.Tensor) or answer.shape != v.shape:
-        shape = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
-        raise Wrong(f"the weight has the shape of v, {tuple(v.shape)}; the function gave {shape}.")
+    said = f"the weight has the shape of v, {tuple(v.shape)}; the function gave"
+    answer = of_shape(called(fold, g, v), v.shape, said)
     mistakes = {
         "g * v: the directions still have their own lengths; divide by them.": g * v,
         "each row has length 1: the gain is missing.": v / v.norm(dim=(1, 2), keepdim=True),
@@ -80,11 +79,8 @@ def folded(fold: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> str:
             g * v / v.square().sum((1, 2), keepdim=True)
         ),
     }
-    if torch.allclose(answer, g * v / v.norm(dim=(1, 2), keepdim=True), rtol=1e-4, atol=1e-6):
+    if expect(answer, g * v / v.norm(dim=(1, 2), keepdim=True), mistakes, within(rtol=1e-4, atol=1e-6)):
         return "each output channel of the weight now has the length that its gain says."
-    for why, value in mistakes.items():
-        if torch.allclose(answer, value, rtol=1e-4, atol=1e-6):
-            raise Wrong(why)
     lengths = answer.flatten(1).norm(dim=1)
     raise Wrong(
         f"channel 0 of the result has length {lengths[0]:.3f}, and its gain is {g[0].item():.3f}; "

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from helpers.checks.tensors import expect, of_shape
 from helpers.checks.verdict import Wrong, called, exercise, number
 
 
@@ -15,10 +16,8 @@ def nearest(choose: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> str
     generator = torch.Generator().manual_seed(0)
     frames = torch.randn(200, 8, generator=generator)
     book = torch.randn(64, 8, generator=generator) * torch.logspace(-1, 1, 64)[:, None]
-    answer = called(choose, frames, book)
-    if not isinstance(answer, torch.Tensor) or answer.shape != (200,):
-        shape = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
-        raise Wrong(f"for 200 frames there should be 200 row numbers, (200,); the function gave {shape}.")
+    said = "for 200 frames there should be 200 row numbers, (200,); the function gave"
+    answer = of_shape(called(choose, frames, book), (200,), said)
     mistakes = {
         "that is the row nearest in space; a long row far out can still point the right way.": (
             torch.cdist(frames, book).argmin(1)
@@ -28,11 +27,8 @@ def nearest(choose: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> str
             (frames @ F.normalize(book).T).argmin(1)
         ),
     }
-    if torch.equal(answer, (frames @ F.normalize(book).T).argmax(1)):
+    if expect(answer, (frames @ F.normalize(book).T).argmax(1), mistakes, torch.equal):
         return "the length of a frame cannot change which row wins, so only the codebook is normalised."
-    for why, value in mistakes.items():
-        if torch.equal(answer, value):
-            raise Wrong(why)
     raise Wrong("compare each frame with every row by a dot product, and take the place of the largest.")
 
 

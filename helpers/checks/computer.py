@@ -87,9 +87,13 @@ def _python(bounds: str) -> Finding:
     return Finding("Python", found, "" if good else f"start the course with a 64-bit Python {bounds}")
 
 
+def n_cores() -> int:
+    """Processor cores that may be used: a container or a batch system may allow fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _cores() -> Finding:
-    # A container or a batch system may allow fewer cores than the machine has.
-    n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    n = n_cores()
     to_do = "" if n >= LEAST_CORES else "everything works, but takes longer than the notebooks say"
     return Finding("processor cores", str(n), to_do)
 

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from helpers.checks.tensors import expect, of_shape, within
 from helpers.checks.verdict import Wrong, called, close, exercise, number
 
 REAL_WIDTH, REAL_HEADS = 1280, 20
@@ -16,24 +17,21 @@ def gated(function: Callable[[torch.Tensor], torch.Tensor]) -> str:
     """A function that is VampNet's gated GELU: (..., 2 n) -> (..., n)."""
     x = torch.randn(2, 5, 12, generator=torch.Generator().manual_seed(0))
     first, second = x.chunk(2, dim=-1)
-    answer = called(function, x)
-    if not isinstance(answer, torch.Tensor) or answer.shape != first.shape:
-        shape = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
-        raise Wrong(f"12 numbers go in and 6 come out, {tuple(first.shape)}; the function gave {shape}.")
+    said = f"12 numbers go in and 6 come out, {tuple(first.shape)}; the function gave"
+    answer = of_shape(called(function, x), first.shape, said)
     mistakes = {
         "the halves are swapped: the first is the value, the second decides.": (
             second * F.gelu(first, approximate="tanh")
         ),
-        "that is the exact form of the curve; VampNet was trained with the tanh form.": first
-        * F.gelu(second),
+        "that is the exact form of the curve; VampNet was trained with the tanh form.": (
+            first * F.gelu(second)
+        ),
         "that gates with a sigmoid instead of a GELU.": first * second.sigmoid(),
         "that is the curve alone; it should multiply the other half.": F.gelu(second, approximate="tanh"),
     }
-    if torch.allclose(answer, first * F.gelu(second, approximate="tanh"), rtol=0, atol=1e-7):
+    right = first * F.gelu(second, approximate="tanh")
+    if expect(answer, right, mistakes, within(rtol=0, atol=1e-7)):
         return "the second half decides how much of the first gets through."
-    for why, value in mistakes.items():
-        if torch.allclose(answer, value, rtol=0, atol=1e-7):
-            raise Wrong(why)
     raise Wrong("the result is none of the usual variants; check which half goes through the curve.")
 
 

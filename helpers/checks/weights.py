@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 
 from helpers.checkpoints import Checkpoint
+from helpers.checks.tensors import expect, of_shape, within
 from helpers.checks.verdict import Wrong, called, exercise
 
 PARTS = {"snake_1": 0, "conv_1": 1, "snake_2": 2, "conv_2": 3}
@@ -38,10 +39,8 @@ def lora_folded(fold: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch
     """A function of weight (out, in), A (rank, in) and B (out, rank) that gives the folded weight."""
     generator = torch.Generator().manual_seed(0)
     weight, down, up = (torch.randn(size, generator=generator) for size in ((6, 6), (2, 6), (6, 2)))
-    answer = called(fold, weight, down, up)
-    if not isinstance(answer, torch.Tensor) or answer.shape != weight.shape:
-        shape = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
-        raise Wrong(f"the folded weight has the shape of the weight, {tuple(weight.shape)}, not {shape}.")
+    said = f"the folded weight has the shape of the weight, {tuple(weight.shape)}, not"
+    answer = of_shape(called(fold, weight, down, up), weight.shape, said)
     mistakes = {
         "the correction is not divided by the rank.": weight + up @ down,
         "that is the correction alone; it belongs on top of the weight.": up @ down / 2,
@@ -52,11 +51,8 @@ def lora_folded(fold: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch
         "the weight comes back as it was: the pair was dropped, as in the failed attempt.": weight,
         "the correction is taken away instead of added.": weight - up @ down / 2,
     }
-    if torch.allclose(answer, weight + up @ down / 2, atol=1e-5):
+    if expect(answer, weight + up @ down / 2, mistakes, within(rtol=1e-5, atol=1e-5)):
         return "the pair is in the weight now, and costs nothing any more."
-    for why, value in mistakes.items():
-        if torch.allclose(answer, value, atol=1e-5):
-            raise Wrong(why)
     raise Wrong("compare with W + B A / rank, number by number.")
 
 

@@ -310,7 +310,9 @@ class CodecTraining:
 
     def _scores(self, rebuilt: Tensor, audio: Tensor) -> dict[str, Tensor]:
         levelled, _ = match_level(rebuilt.cpu().numpy(), audio.cpu().numpy(), self.recipe.sample_rate)
-        return self._distances(rebuilt, audio) | {
+        return {
+            "waveform": (rebuilt - audio).abs().mean(),
+            "mel": self.mel(rebuilt, audio),
             "snr": losses.snr(rebuilt, audio),
             "si_sdr": losses.si_sdr(rebuilt, audio),
             "log_mel": self.log_mel(torch.from_numpy(levelled).to(self.device), audio),
@@ -326,9 +328,6 @@ class CodecTraining:
         coarse = torch.zeros_like(frames)
         coarse[:, : recipe.coarse_channels] = frames[:, : recipe.coarse_channels]
         return decoder(torch.where(is_coarse, coarse, coarse_held(frames, recipe.coarse_channels))), None
-
-    def _distances(self, rebuilt: Tensor, audio: Tensor) -> dict[str, Tensor]:
-        return {"waveform": (rebuilt - audio).abs().mean(), "mel": self.mel(rebuilt, audio)}
 
 
 def learning_rate(recipe: Recipe, step: int, progress: float) -> float:

@@ -2,17 +2,19 @@
 
 import multiprocessing
 import os
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from helpers import checkpoints
-from helpers.checkpoints import Checkpoint
+from helpers.checks.computer import n_cores
 from helpers.codec import Codec, CodecConfig
 from helpers.errors import InputError
 from helpers.files import written_whole
@@ -22,9 +24,7 @@ from helpers.transfer import transfer_codec
 from helpers.vampnet import on_numpy
 
 PART = 172  # frames encoded at once: three seconds
-WORTH_SHARING = (
-    50_000_000  # samples: twenty minutes of music, which take one core longer than starting others
-)
+WORTH_SHARING = 50_000_000  # samples (twenty minutes) that keep one core busy longer than starting others
 GAIN = 2.0  # dB: how far a version's level strays, so that the model has heard more than one
 
 
@@ -63,6 +63,13 @@ class Tokens:
         return np.stack(cut, dtype=np.int64)
 
 
+class Version(NamedTuple):
+    """A piece as it is to be encoded; the level is changed only then, so that no version is held twice."""
+
+    audio: np.ndarray  # (N,)
+    gain: float
+
+
 def read_tokens(
     codec_path: str | os.PathLike, music: str | os.PathLike, cache: str | os.PathLike, versions: int = 1
 ) -> Tokens:
@@ -71,47 +78,48 @@ def read_tokens(
     versions: how often each piece is encoded, each time from another sample on and at another level.
     """
     checkpoint, cache = checkpoints.read(codec_path), Path(cache)
-    made_by = f"{checkpoint.sha256()} {versions}"
+    sha256 = checkpoint.sha256()
+    made_by = f"{sha256} {versions}"
     config = CodecConfig.from_kwargs(checkpoint.kwargs)
     if cache.exists():
         with np.load(cache, allow_pickle=False) as arrays:
             if str(arrays["made_by"]) == made_by:
                 lengths = np.cumsum(arrays["lengths"])[:-1]
                 return Tokens(np.split(arrays["tokens"], lengths, axis=1), config.codebook_size)
-    encoded = _encode(checkpoint, _versions(pieces(music, config.sample_rate), config.hop, versions))
+    music = pieces(music, config.sample_rate)
+    encoded = _encode(partial(_encode_with, checkpoint.path, sha256), music, config.hop, versions)
     lengths = [piece.shape[1] for piece in encoded]
     with written_whole(cache) as temporary, open(temporary, "wb") as file:
         np.savez(file, tokens=np.concatenate(encoded, axis=1), lengths=lengths, made_by=made_by)
     return Tokens(encoded, config.codebook_size)
 
 
-def _versions(music: list[np.ndarray], hop: int, count: int) -> list[np.ndarray]:
+def _encode(
+    tokens_of: Callable[[Version], np.ndarray], music: list[np.ndarray], hop: int, versions: int
+) -> list[np.ndarray]:
+    """Tokens of each version; a lot of music is shared out, because one process a core beats many threads."""
+    made = _versions(music, hop, versions)
+    bar = partial(
+        tqdm, total=len(music) * versions, desc="music to tokens", unit="piece", disable=None, leave=False
+    )
+    if versions * sum(map(len, music)) < WORTH_SHARING:
+        return list(bar(map(tokens_of, made)))
+    spawn = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads half-alive
+    with ProcessPoolExecutor(n_cores(), spawn, torch.set_num_threads, (1,)) as pool:
+        return list(bar(pool.map(tokens_of, made)))
+
+
+def _versions(music: list[np.ndarray], hop: int, count: int) -> Iterator[Version]:
     """Each piece so many times; if more than once, each time from another sample on and at another level."""
-    rng, made = np.random.default_rng(0), []
+    rng = np.random.default_rng(0)
     for piece in music * count:
         start = int(rng.integers(hop)) if count > 1 else 0
-        gain = 10 ** (rng.uniform(-GAIN, GAIN) / 20) if count > 1 else 1.0
-        made.append(np.clip(piece[start:] * gain, -1, 1).astype(np.float32))
-    return made
+        yield Version(piece[start:], 10 ** (rng.uniform(-GAIN, GAIN) / 20) if count > 1 else 1.0)
 
 
-def _encode(codec: Checkpoint, music: list[np.ndarray]) -> list[np.ndarray]:
-    """Tokens of each piece; a lot of music is shared out, because one process a core beats many threads."""
-    bar = partial(tqdm, total=len(music), desc="music to tokens", unit="piece", disable=None, leave=False)
-    tokens_of = partial(_encode_with, codec.path, codec.sha256())
-    if sum(map(len, music)) < WORTH_SHARING:
-        return list(bar(map(tokens_of, music)))
-    spawn = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads half-alive
-    with ProcessPoolExecutor(_n_cores(), spawn, torch.set_num_threads, (1,)) as pool:
-        return list(bar(pool.map(tokens_of, music)))
-
-
-def _n_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _encode_with(codec_path: Path, sha256: str, piece: np.ndarray) -> np.ndarray:
-    return encode_piece(_opened(codec_path, sha256), piece)
+def _encode_with(codec_path: Path, sha256: str, version: Version) -> np.ndarray:
+    audio = np.clip(version.audio * version.gain, -1, 1).astype(np.float32)
+    return encode_piece(_opened(codec_path, sha256), audio)
 
 
 @lru_cache(maxsize=1)

@@ -147,12 +147,13 @@ class MaskEditor(ipywidgets.VBox):
         for control in self.controls.values():
             control.observe(self._apply, "value")
         self.summary = ipywidgets.Label()
-        self.grid.observe(self._summarize, "hidden")
         rules = ipywidgets.GridBox(
             list(self.controls.values()), layout={"grid_template_columns": "repeat(2, 400px)"}
         )
         super().__init__([rules, self.grid, self.summary])
         self._apply()
+        self._summarize()
+        self.grid.observe(self._summarize, "hidden")
 
     @property
     def mask(self) -> np.ndarray:
@@ -170,7 +171,6 @@ class MaskEditor(ipywidgets.VBox):
         prompt = Prompt(**{name: control.value for name, control in self.controls.items()})
         shape = (1, self.grid.n_codebooks, self.grid.n_frames)
         self.grid.mask = prompt.mask(self._pipeline, shape, self._audio, self._pipeline.sample_rate)
-        self._summarize()
 
     def _summarize(self, _: object = None) -> None:
         mask = self.mask

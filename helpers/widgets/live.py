@@ -45,9 +45,7 @@ class Live(ipywidgets.VBox):
                 return
             try:
                 result, error = self.make(**values, go_on=go_on), None
-            except (
-                Exception
-            ) as failure:  # whatever it is, the reader has to see it: a thread has no other way
+            except Exception as failure:  # of any kind: in a thread, nobody else shows it to the reader
                 result, error = None, failure
             if not go_on():
                 return
