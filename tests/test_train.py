@@ -14,18 +14,20 @@ from helpers import audio, checkpoints
 from helpers.codec import CodecConfig
 from helpers.errors import InputError
 from helpers.train import __main__ as command
-from helpers.train import loop, losses, music, quantizing
+from helpers.train import loop, losses, music
 from helpers.train.codec import CodecTraining, Recipe, learning_rate, trainable_codec
 from helpers.train.loop import Budget, run
 from helpers.train.quantizing import (
     Revival,
+    coarse_held,
     draw_depths,
+    hold_coarse_projections,
     initialize,
-    listen_apart,
-    slowness,
+    quantize,
     spherical_kmeans,
 )
 from helpers.train.saving import Collect, save_codec
+from helpers.train.spectrum import VARIANCE
 from helpers.transfer import transfer_codec, walk_codec
 
 TINY = Recipe(
@@ -267,10 +269,6 @@ def depths(n, count=1):
     return torch.full((count,), n)
 
 
-def quantize(quantizer, frames, n_used, n_coarse=1, coarse_channels=4):
-    return quantizing.quantize(quantizer, frames, n_used, n_coarse, coarse_channels)
-
-
 def test_the_layout_uses_nearly_every_code_of_every_book(started, frames):
     codes = quantize(started, frames.T[None], depths(3)).codes[0]
     assert all(len(book.unique()) >= 0.9 * TINY.codebook_size for book in codes)
@@ -344,45 +342,27 @@ def test_codebook_loss_moves_the_rows_and_commitment_the_encoder(started, frames
         assert (encoder is not None and bool(encoder.any())) == (moves == "encoder")
 
 
-def test_the_coarse_part_learns_from_coarse_items_alone(frames):
-    quantizer = trainable_codec(CodecConfig.from_kwargs(TINY.kwargs)).quantizer
-    initialize(quantizer, frames, torch.Generator().manual_seed(0), 1, 4)
-    listen_apart(quantizer, 1, 4)
+def test_what_is_rebuilt_never_teaches_the_coarse_channels(started, frames):
     some = frames[:40].T[None].clone().requires_grad_()
-    coarse, fine = quantizer.quantizers[:2]
-    for depth, coarse_learns in ((1, True), (3, False)):
-        said = quantize(quantizer, some, depths(depth)).frames.square().sum()
-        wanted = [some, coarse.codebook, coarse.out_proj.bias, fine.out_proj.bias]
-        of_frames, rows, of_coarse, of_fine = torch.autograd.grad(said, wanted, allow_unused=True)
-        assert (
-            bool(of_frames[:, :4].any()) == (of_coarse is not None and bool(of_coarse.any())) == coarse_learns
-        )
-        assert bool(of_frames[:, 4:].any()) == (of_fine is not None and bool(of_fine.any())) != coarse_learns
-        assert rows is None or not rows.any()
+    for depth in (1, 3):
+        quantized = quantize(started, coarse_held(some, 4), depths(depth))
+        loss = quantized.frames.square().sum() + quantized.commitment_loss
+        (gradient,) = torch.autograd.grad(loss, some)
+        assert not gradient[:, :4].any() and bool(gradient[:, 4:].any()) == (depth == 3)
 
 
-def test_a_coarse_book_never_listens_to_other_channels(frames):
+def test_a_coarse_book_keeps_its_projections_and_may_move_its_rows(frames):
     quantizer = trainable_codec(CodecConfig.from_kwargs(TINY.kwargs)).quantizer
     initialize(quantizer, frames, torch.Generator().manual_seed(0), 1, 4)
-    listen_apart(quantizer, 1, 4)
-    optimizer = torch.optim.Adam(quantizer.parameters(), 1e-2)
-    before = [book.in_proj.weight.detach().clone() for book in quantizer.quantizers]
-    for _ in range(3):
-        optimizer.zero_grad()
-        quantize(quantizer, frames.T[None], depths(1)).commitment_loss.backward()
-        quantize(quantizer, frames.T[None], depths(3)).commitment_loss.backward()
-        optimizer.step()
-    after = [book.in_proj.weight.detach() for book in quantizer.quantizers]
-    assert not after[0][:, 4:].any() and not torch.equal(after[0][:, :4], before[0][:, :4])
-    assert not torch.equal(after[1][:, 4:], before[1][:, 4:])
-
-
-def test_slowness_is_0_for_what_stands_still_and_1_for_noise():
-    generator = torch.Generator().manual_seed(0)
-    levels = torch.randn(50, 3, 1, generator=generator)
-    assert slowness(levels.expand(50, 3, 200)) == pytest.approx(0, abs=1e-6)
-    assert slowness(torch.randn(50, 3, 200, generator=generator)) == pytest.approx(1, abs=0.05)
-    assert slowness(torch.zeros(2, 3, 4)) == 0
+    hold_coarse_projections(quantizer, 1)
+    optimizer = torch.optim.Adam([p for p in quantizer.parameters() if p.requires_grad], 1e-2)
+    before = {name: value.clone() for name, value in quantizer.state_dict().items()}
+    quantized = quantize(quantizer, frames.T[None], depths(3))
+    (quantized.codebook_loss + quantized.commitment_loss + quantized.frames.square().mean()).backward()
+    optimizer.step()
+    moved = {name for name, value in quantizer.state_dict().items() if not torch.equal(value, before[name])}
+    assert {name for name in moved if name.startswith("quantizers.0.")} == {"quantizers.0.codebook"}
+    assert {"quantizers.1.in_proj.bias", "quantizers.1.out_proj.bias", "quantizers.1.codebook"} <= moved
 
 
 def test_codes_that_nobody_uses_move_to_the_frames(frames):
@@ -454,7 +434,7 @@ def test_the_metrics_are_a_table_with_a_line_a_check(trained):
 
 def test_the_coarse_part_alone_is_not_asked_for_the_waveform(sounds, monkeypatch):
     """A waveform upside down sounds the same: only items with fine codebooks pay for it."""
-    training = CodecTraining(dataclasses.replace(TINY, slow=0.0), sounds)
+    training = CodecTraining(dataclasses.replace(TINY, spectrum=0.0), sounds)
     sound, losses_of = torch.from_numpy(training.segments.draw(np.random.default_rng(0), TINY.batch)[0]), {}
     for depth in (1, 3):
         monkeypatch.setattr("helpers.train.codec.draw_depths", lambda *_, depth=depth: depths(depth, 4))
@@ -466,11 +446,13 @@ def test_the_coarse_part_alone_is_not_asked_for_the_waveform(sounds, monkeypatch
     assert losses_of[1] == pytest.approx(0, abs=1e-4) and losses_of[3] > 0.5
 
 
-def test_the_first_books_listen_to_the_coarse_channels_only(frames):
+def test_each_coarse_book_listens_to_its_share_of_the_coarse_channels(frames):
     quantizer = trainable_codec(CodecConfig.from_kwargs(TINY.kwargs)).quantizer
-    initialize(quantizer, frames, torch.Generator().manual_seed(0), 1, 4)
+    initialize(quantizer, frames, torch.Generator().manual_seed(0), 2, 6)
     heard = [book.in_proj.weight.detach().abs().sum((0, 2)) for book in quantizer.quantizers]
-    assert heard[0][4:].max() < 1e-3 < heard[1][4:].min() and heard[0][:4].min() > 1e-3
+    assert heard[0][:3].min() > 0.1 and heard[0][3:].max() < 1e-3
+    assert heard[1][3:6].min() > 0.1 and max(heard[1][:3].max(), heard[1][6:].max()) < 1e-3
+    assert heard[2][6:].min() > 1e-3
 
 
 def test_most_codes_are_in_use(trained):
@@ -629,6 +611,39 @@ def test_a_decoder_can_go_on_alone_and_tokens_stay_the_same(trained, sounds, tmp
     assert not torch.equal(codec_later.decode(codes), codec.decode(codes))
     with pytest.raises(InputError, match="name one to begin with"):
         CodecTraining(recipe, sounds)
+
+
+def test_an_encoder_can_learn_the_spectrum_alone(trained, sounds, tmp_path):
+    training, _, _ = trained
+    save_codec(tmp_path / "codec.pth", training.codec, TINY.kwargs)
+    recipe = dataclasses.replace(TINY, plain=0.0, encoder_only=True, rate_quantized=3e-3)
+    later = CodecTraining(recipe, sounds, start=tmp_path / "codec.pth")
+    before = {name: value.clone() for name, value in later.codec.state_dict().items()}
+    first = later.check()
+    assert first["forgotten"] == pytest.approx(0, abs=1e-6)
+    for step in range(30):
+        later.step(step, 0.0)
+    changed = {name for name, value in later.codec.state_dict().items() if not value.equal(before[name])}
+    assert changed and all(name.startswith("encoder.") for name in changed)
+    last = later.check()
+    assert last["spectrum"] < first["spectrum"] and last["score"] < first["score"]
+    assert last["score"] == pytest.approx(TINY.spectrum * last["spectrum"] + last["forgotten"])
+    with pytest.raises(InputError, match="name one to begin with"):
+        CodecTraining(recipe, sounds)
+
+
+def test_the_spectrum_has_a_vector_a_frame_and_moves_with_the_sound(sounds):
+    training = CodecTraining(TINY, sounds)
+    spectrum, hop = training.spectrum, training.config.hop
+    sound = torch.from_numpy(training.segments.draw(np.random.default_rng(1), 30)[0])
+    one = spectrum(sound)
+    assert one.shape == (30, TINY.coarse_channels, TINY.frames)
+    middle = one[..., spectrum.edge : -spectrum.edge].transpose(0, 1).flatten(1)
+    assert middle.var(1).mean() == pytest.approx(VARIANCE, rel=0.5) and middle.mean(1).abs().max() < 0.5
+    later = spectrum(sound[..., 5 * hop :])
+    inner = 2 + spectrum.mel.n_fft // hop
+    assert torch.allclose(later[..., inner:-inner], one[..., 5 + inner : -inner], atol=1e-3)
+    assert spectrum.missed(one, sound) == 0 and spectrum.missed(torch.zeros_like(one), sound) == 1
 
 
 def test_a_written_file_carries_no_name_of_the_moment(trained, tmp_path):

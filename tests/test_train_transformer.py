@@ -72,6 +72,24 @@ def sounds(tmp_path_factory):
     return write_music(tmp_path_factory.mktemp("music"), 6)
 
 
+def test_a_step_is_as_long_whatever_the_scale_of_the_codecs_rows(codec_path, tokens, tmp_path):
+    scaled = torch.load(codec_path, weights_only=True)
+    for i in range(3):
+        scaled["state_dict"][f"quantizer.quantizers.{i}.codebook.weight"] *= 64.0
+    torch.save(scaled, tmp_path / "codec.pth")
+    scores = []
+    for path in (codec_path, tmp_path / "codec.pth"):
+        training = TransformerTraining(COARSE, path, *tokens)
+        for step in range(5):
+            training.step(step, 0.0)
+        scores.append(training.check()["score"])
+        training.save(tmp_path / "coarse.pth")
+        model, _ = transfer_vampnet(checkpoints.read(tmp_path / "coarse.pth"), checkpoints.read(path))
+        training.model = model
+        assert training.check()["score"] == pytest.approx(scores[-1], abs=1e-4)  # written as it computes
+    assert scores[0] == pytest.approx(scores[1], abs=1e-3)
+
+
 # --- Masks and tokens -------------------------------------------------------------------------------------
 
 

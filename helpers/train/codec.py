@@ -6,10 +6,12 @@ are; then all of it learns together, with a small step.
 
 The coarse codebooks shall say what is played, and only the fine ones where exactly each wave begins: a
 phase is different in every frame, and tokens that spell it out look like noise to a model that has to
-guess them. So a share of each batch is rebuilt from the coarse part alone, and is asked to sound like the
-original (mel distances) but not to follow its waveform; only from this share does the coarse part learn.
+guess them. So the first channels of the encoder's frames learn nothing but a slow picture of the spectrum
+(`helpers.train.spectrum`), and the coarse codebooks listen to them alone. A share of each batch is rebuilt
+from the coarse part; it is asked to sound like the original, but not to follow its waveform.
 """
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -32,12 +34,12 @@ from helpers.train.quantizing import (
     Revival,
     coarse_held,
     draw_depths,
+    hold_coarse_projections,
     initialize,
-    listen_apart,
     quantize,
-    slowness,
 )
 from helpers.train.saving import save_codec
+from helpers.train.spectrum import SlowSpectrum
 from helpers.transfer import transfer_codec
 
 Module = Callable[[Tensor], Tensor]
@@ -62,7 +64,7 @@ class Recipe:
     frames: int = 26  # codec frames a segment
     hard: float = 1.5  # how much more often pieces are drawn that are rebuilt worse
     n_coarse: int = 4  # codebooks that need not follow the waveform; before there are codebooks,
-    coarse_channels: int = 32  # the first channels of the encoder's frames
+    coarse_channels: int = 28  # the first channels of the encoder's frames; each book hears its share
     plain: float = 0.45  # share of the run without the quantizer
     warm_up: int = 100  # steps from almost no learning rate to the full one
     rate: float = 1e-3  # learning rate of the plain stage, falls to rate_plain_end
@@ -72,11 +74,13 @@ class Recipe:
     codebooks: float = 10.0  # that of the codebooks' rows, which have to keep up with the encoder
     waveform: float = 15.0  # this and the next four: the losses' weights
     mel: float = 6.0
-    slow: float = 0.3  # keeps the coarse channels from changing with every frame
+    spectrum: float = 5.0  # of the coarse channels alone
     codebook: float = 1.0
     commitment: float = 0.25
     dropout: float = 0.6  # share of segments that use only some of the codebooks, half of those coarse
-    layout_frames: int = 16000  # frames from which the codebooks are laid out
+    layout_frames: int = 60_000  # frames from which the codebooks are laid out
+    fit_segments: int = 1500  # from which the components of the spectrum are found
+    encoder_only: bool = False  # teach a trained encoder its coarse channels, keep what the others say
     decoder_only: bool = False  # leave encoder and codebooks as they are: tokens keep their meaning
     check_clips: int = 8
     check_seconds: float = 3.0
@@ -202,8 +206,13 @@ class CodecTraining:
             self.kept = what_makes_tokens(start)
             self.codec.encoder.requires_grad_(False)
             self.codec.quantizer.requires_grad_(False)
-        else:
-            listen_apart(self.codec.quantizer, recipe.n_coarse, recipe.coarse_channels)
+        if recipe.encoder_only:
+            if start is None:
+                raise InputError("only a trained codec's encoder learns alone; name one to begin with.")
+            self.before = copy.deepcopy(self.codec.encoder).requires_grad_(False)
+            self.codec.decoder.requires_grad_(False)
+            self.codec.quantizer.requires_grad_(False)
+        hold_coarse_projections(self.codec.quantizer, recipe.n_coarse)
         self.encoder, self.decoder = self.codec.encoder, self.codec.decoder
         if compiled:
             self.encoder, self.decoder = torch.compile(self.encoder), torch.compile(self.decoder)
@@ -217,6 +226,9 @@ class CodecTraining:
         n = math.ceil(recipe.check_seconds * recipe.sample_rate / self.config.hop) * self.config.hop
         self.clips = clips(held_out, recipe.check_clips, n)
         self.is_quantized = start is not None and recipe.plain == 0
+        self.spectrum = SlowSpectrum(recipe.sample_rate, self.config.hop, recipe.coarse_channels).to(device)
+        segments, _ = self.segments.draw(np.random.default_rng(recipe.seed), recipe.fit_segments)
+        self.spectrum.fit(torch.from_numpy(segments).to(device))
 
     def state_dict(self) -> dict:
         return {
@@ -246,29 +258,45 @@ class CodecTraining:
             progress = max(progress, recipe.plain)  # a run that was given more time doesn't go back
         segments, chosen = self.segments.draw(rng, recipe.batch)
         audio = torch.from_numpy(workers.part(segments)).to(self.device)
+        frames = self.encoder(audio)
+        loss = recipe.spectrum * self.spectrum.missed(frames[:, : recipe.coarse_channels], audio)
+        if recipe.encoder_only:
+            loss = loss + self._forgotten(frames, audio)
+        else:
+            loss = loss + self._loss_of_decoder(frames, audio, chosen, rng, step)
+        self.codec.zero_grad()
+        loss.backward()
+        workers.average_gradients(self.codec.parameters())
+        nn.utils.clip_grad_norm_(self.codec.parameters(), LARGEST_GRADIENT)
+        self.optimizer.step(learning_rate(recipe, step, progress))
+        return {"loss": loss.item()}
+
+    def _forgotten(self, frames: Tensor, audio: Tensor) -> Tensor:
+        """How far the other channels are from what they said before, as a share of that."""
+        with torch.no_grad():
+            before = self.before(audio)[:, self.recipe.coarse_channels :]
+        return (frames[:, self.recipe.coarse_channels :] - before).square().mean() / before.var()
+
+    def _loss_of_decoder(
+        self, frames: Tensor, audio: Tensor, chosen: np.ndarray, rng: np.random.Generator, step: int
+    ) -> Tensor:
+        """How what is rebuilt from frames (B, width, T) sounds; the codebooks' losses. Notes it by piece."""
+        recipe = self.recipe
         depths = draw_depths(recipe.batch, recipe.n_codebooks, recipe.n_coarse, recipe.dropout, rng)
         depths = workers.part(depths).to(self.device)
-        frames = self.encoder(audio)
         rebuilt, quantized = self._rebuild(frames, depths, self.decoder)
         audio = audio[..., : rebuilt.shape[-1]]
         is_exact = (depths > recipe.n_coarse).to(audio.dtype)
         off = ((rebuilt - audio).abs().mean((1, 2)) * is_exact).sum() / is_exact.sum().clamp(min=1)
         apart = self.mel(rebuilt, audio)
         loss = recipe.waveform * off + recipe.mel * apart.mean()
-        if not recipe.decoder_only:
-            loss = loss + recipe.slow * slowness(frames[:, : recipe.coarse_channels])
+        self.segments.note(chosen, workers.whole(apart.detach(), recipe.batch).cpu().numpy())
         if quantized is not None:
             loss = loss + recipe.codebook * quantized.codebook_loss
             loss = loss + recipe.commitment * quantized.commitment_loss
-        self.segments.note(chosen, workers.whole(apart.detach(), recipe.batch).cpu().numpy())
-        self.codec.zero_grad()
-        loss.backward()
-        workers.average_gradients(self.codec.parameters())
-        nn.utils.clip_grad_norm_(self.codec.parameters(), LARGEST_GRADIENT)
-        self.optimizer.step(learning_rate(recipe, step, progress))
-        if quantized is not None and not recipe.decoder_only:
-            self._revive(step, quantized)
-        return {"loss": loss.item()}
+            if not recipe.decoder_only:
+                self._revive(step, quantized)
+        return loss
 
     def _revive(self, step: int, quantized: Quantized) -> None:
         self.revival.note(quantized)
@@ -297,11 +325,19 @@ class CodecTraining:
         sums, codes = {}, []
         depth = torch.full((1,), self.recipe.n_codebooks, device=self.device)
         for clip in torch.from_numpy(self.clips).to(self.device).split(1):
-            rebuilt, quantized = self._rebuild(self.codec.encoder(clip), depth, self.codec.decoder)
-            if quantized is not None:
-                codes.append(quantized.codes[0])
-            for name, value in self._scores(rebuilt, clip[..., : rebuilt.shape[-1]]).items():
+            frames = self.codec.encoder(clip)
+            scores = {"spectrum": self.spectrum.missed(frames[:, : self.recipe.coarse_channels], clip)}
+            if self.recipe.encoder_only:
+                scores["forgotten"] = self._forgotten(frames, clip)
+            else:
+                rebuilt, quantized = self._rebuild(frames, depth, self.codec.decoder)
+                scores |= self._scores(rebuilt, clip[..., : rebuilt.shape[-1]])
+                if quantized is not None:
+                    codes.append(quantized.codes[0])
+            for name, value in scores.items():
                 sums[name] = sums.get(name, 0.0) + value.item() / len(self.clips)
+        if self.recipe.encoder_only:
+            return sums | {"score": self.recipe.spectrum * sums["spectrum"] + sums["forgotten"]}
         if not self.is_quantized:
             return sums
         in_use = [len(book.unique()) for book in torch.cat(codes, dim=1)]
@@ -322,7 +358,7 @@ class CodecTraining:
         recipe = self.recipe
         if self.is_quantized:
             quantizer = self.codec.quantizer
-            quantized = quantize(quantizer, frames, depths, recipe.n_coarse, recipe.coarse_channels)
+            quantized = quantize(quantizer, coarse_held(frames, recipe.coarse_channels), depths)
             return decoder(quantized.frames), quantized
         is_coarse = (depths <= recipe.n_coarse)[:, None, None]
         coarse = torch.zeros_like(frames)

@@ -17,13 +17,21 @@ class LogMel(nn.Module):
     A quiet band counts as much as a loud one, which is closer to hearing than the waveform's difference.
     """
 
-    def __init__(self, sample_rate: int, n_fft: int, hop: int, n_mels: int, highest: float = math.inf):
+    def __init__(
+        self,
+        sample_rate: int,
+        n_fft: int,
+        hop: int,
+        n_mels: int,
+        highest: float = math.inf,
+        floor: float = FLOOR,
+    ):
         super().__init__()
         highest = min(highest, sample_rate / 2)
         filters = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, fmax=highest)
         self.register_buffer("filters", torch.from_numpy(filters), persistent=False)
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
-        self.n_fft, self.hop = n_fft, hop
+        self.n_fft, self.hop, self.floor = n_fft, hop, floor
 
     def forward(self, one: Tensor, other: Tensor) -> Tensor:
         return (self.spectrum(one) - self.spectrum(other)).abs().mean((1, 2))
@@ -33,7 +41,7 @@ class LogMel(nn.Module):
         lines = torch.stft(audio[:, 0], self.n_fft, self.hop, window=self.window, return_complex=True)
         # The magnitude's slope is infinite at 0; 1e-12 keeps gradients finite and is far below the floor.
         magnitudes = (lines.real.square() + lines.imag.square() + 1e-12).sqrt()
-        return (self.filters @ magnitudes).clamp(min=FLOOR).log10()
+        return (self.filters @ magnitudes).clamp(min=self.floor).log10()
 
 
 class MultiScaleMel(nn.Module):

@@ -26,21 +26,15 @@ class Quantized(NamedTuple):
     commitment_loss: Tensor  # keeps the frames near the rows
 
 
-def quantize(
-    quantizer: ResidualVQ, frames: Tensor, n_used: Tensor, n_coarse: int, coarse_channels: int
-) -> Quantized:
+def quantize(quantizer: ResidualVQ, frames: Tensor, n_used: Tensor) -> Quantized:
     """Frames (B, width, T) through the first `n_used[b]` codebooks of each item; n_used: int64 (B,).
 
     Choosing a row has no gradient. The straight-through estimator copies the gradient of the chosen row
-    to the frame that chose it (van den Oord et al. 2017). What an item with fine codebooks is asked for
-    reaches only those: the coarse ones, and the channels they read, learn from coarse items alone.
+    to the frame that chose it (van den Oord et al. 2017).
     """
     residual, total, codes, asked = frames, torch.zeros_like(frames), [], []
     codebook_loss = commitment_loss = frames.new_zeros(())
-    is_coarse = n_used <= n_coarse
     for i, book in enumerate(quantizer.quantizers):
-        if i == n_coarse:
-            residual = coarse_held(frames, coarse_channels) - (frames - residual).detach()
         used = (n_used > i).to(frames.dtype)[:, None, None]
         low = book.in_proj(residual)
         chosen = (low.detach().transpose(1, 2) @ F.normalize(book.codebook.detach()).T).argmax(-1)
@@ -49,8 +43,6 @@ def quantize(
         commitment_loss = commitment_loss + (used * (low - rows.detach()).square()).mean()
         said = book.out_proj(low + (rows - low).detach())
         residual = residual - said
-        if i < n_coarse:
-            said = torch.where(is_coarse[:, None, None], said, said.detach())
         total = total + used * said
         codes.append(chosen)
         asked.append(low.detach())
@@ -62,22 +54,11 @@ def coarse_held(frames: Tensor, coarse_channels: int) -> Tensor:
     return torch.cat([frames[:, :coarse_channels].detach(), frames[:, coarse_channels:]], dim=1)
 
 
-def slowness(channels: Tensor) -> Tensor:
-    """How much (B, n, T) changes from frame to frame: 0 for what stands still, 1 for noise."""
-    changes = channels.diff(dim=-1).square().mean()
-    return changes / (2 * (channels - channels.mean((0, 2), keepdim=True)).square().mean() + 1e-8)
-
-
-def listen_apart(quantizer: ResidualVQ, n_coarse: int, coarse_channels: int) -> None:
-    """From now on no gradient lets a coarse codebook listen to more than the coarse channels."""
-
-    def only_coarse(gradient: Tensor) -> Tensor:
-        kept = torch.zeros_like(gradient)
-        kept[:, :coarse_channels] = gradient[:, :coarse_channels]
-        return kept
-
+def hold_coarse_projections(quantizer: ResidualVQ, n_coarse: int) -> None:
+    """From now on the coarse codebooks keep listening to what `initialize` gave them; their rows may move."""
     for book in quantizer.quantizers[:n_coarse]:
-        book.in_proj.parametrizations.weight.original1.register_hook(only_coarse)
+        book.in_proj.requires_grad_(False)
+        book.out_proj.requires_grad_(False)
 
 
 class Revival:
@@ -132,19 +113,20 @@ def initialize(
 ) -> None:
     """Set every codebook from frames (n, width) that a trained encoder made, one residual after the other.
 
-    The first `n_coarse` books listen only to the first `coarse_channels` channels.
+    Each of the first `n_coarse` books listens to its own share of the first `coarse_channels` channels.
     """
-    residual = frames
+    residual, share = frames, coarse_channels // n_coarse
     for i, book in enumerate(quantizer.quantizers):
-        _set_projections(book, residual, coarse_channels if i < n_coarse else frames.shape[1])
+        heard = slice(i * share, (i + 1) * share) if i < n_coarse else slice(None)
+        _set_projections(book, residual, heard)
         low = book.in_proj(residual.T[None])[0].T
         book.codebook.copy_(spherical_kmeans(low, len(book.codebook), generator))
-        chosen = (low @ F.normalize(book.codebook).T).argmax(-1)
+        chosen = torch.cat([(part @ F.normalize(book.codebook).T).argmax(-1) for part in low.split(10_000)])
         residual = residual - book.decode(chosen[None])[0].T
 
 
-def _set_projections(book: VectorQuantizer, residual: Tensor, n_channels: int) -> None:
-    """Down to the directions in which the residual varies most, and back (principal components).
+def _set_projections(book: VectorQuantizer, residual: Tensor, heard: slice) -> None:
+    """Down to the directions in which the heard channels vary most, and back (principal components).
 
     Rows are found by direction alone: a quiet frame and a loud one of the same direction would share a
     row. So one coordinate starts as a large constant. Seen from that far away a direction is a position,
@@ -152,16 +134,16 @@ def _set_projections(book: VectorQuantizer, residual: Tensor, n_channels: int) -
     """
     mean = residual.mean(0)
     centred = residual - mean
-    heard = centred[:, :n_channels]
-    main = torch.linalg.eigh(heard.T @ heard).eigenvectors[:, -book.codebook.shape[1] :]
-    axes = torch.zeros(residual.shape[1], main.shape[1]).to(main)
-    axes[:n_channels] = main
+    among = centred[:, heard]
+    main = torch.linalg.eigh(among.T @ among).eigenvectors[:, 1 - book.codebook.shape[1] :]
+    axes = torch.zeros(residual.shape[1], book.codebook.shape[1]).to(main)
+    axes[heard, 1 : 1 + main.shape[1]] = main
     distance = FAR * (centred @ axes).norm(dim=1).mean()
-    axes[:, 0] *= ALMOST_ZERO  # weight norm has no zero vector
+    axes[heard, 0] = ALMOST_ZERO  # weight norm has no zero vector
     book.in_proj.weight = axes.T[..., None].contiguous()
     book.in_proj.bias.copy_(-(mean @ axes))
     book.in_proj.bias[0] = distance
-    axes[n_channels:] = ALMOST_ZERO
+    axes[:, 0] = ALMOST_ZERO
     book.out_proj.weight = axes[..., None].contiguous()
     book.out_proj.bias.copy_(mean)
 

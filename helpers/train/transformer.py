@@ -5,6 +5,7 @@ schedule): a moment of the decoding is uniform, and its share of hidden places f
 model has met every state that the decoding loop will show it.
 """
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
 
 from helpers import checkpoints, masks
 from helpers.checkpoints import Checkpoint
@@ -47,8 +49,8 @@ class Recipe:
     batch: int = 8  # crops a step
     frames: int = 288  # codec frames a crop
     warm_up: int = 100  # steps from almost no learning rate to the full one
-    rate: float = 4e-4  # falls to nothing along half a cosine
-    rate_matrices: float = 0.005  # the same for the layers' matrices, which Muon trains
+    rate: float = 1e-3  # falls to nothing along half a cosine
+    rate_matrices: float = 0.02  # the same for the layers' matrices, which Muon trains
     check_chunks: int = 24
     seed: int = 0
 
@@ -66,8 +68,6 @@ C2F = Recipe(
     n_layers=5,
     batch=12,
     frames=173,
-    rate=1e-3,
-    rate_matrices=0.01,
 )
 
 
@@ -95,13 +95,41 @@ def with_tables(model: VampNet, tables: list[Tensor]) -> None:
     as if every coordinate had mean 0 and deviation 1, whatever the codec made of them.
     """
     rows = model.embedding.table.data.unflatten(0, (len(tables), -1))
-    everything = torch.stack(tables).to(rows)
-    rows[:, :-1] = everything
-    deviation, mean = torch.std_mean(everything, dim=1)
+    rows[:, :-1] = torch.stack(tables).to(rows)
+    mean = rows[:, :-1].mean(1)
     rows[:, -1] = mean
     projection = model.embedding.out_proj
-    projection.weight.data /= deviation.clamp(min=1e-3).flatten()
+    projection.weight.data /= _deviations(model)
     projection.bias.data = -(projection.weight.data @ mean.flatten())
+
+
+def _deviations(model: VampNet) -> Tensor:
+    """Of each coordinate of the token table, codebook after codebook: (C * latent_dim,).
+
+    A coordinate that hardly changes counts as one that does, or its rounding errors would be blown up.
+    """
+    rows = model.embedding.table.data.unflatten(0, (model.config.n_codebooks, -1))[:, :-1]
+    deviations = rows.std(1)
+    return deviations.maximum(0.1 * deviations.amax(1, keepdim=True)).flatten()
+
+
+class PerDeviation(nn.Module):
+    """What is learned is the weight that a coordinate would have if its deviation were 1.
+
+    An optimiser moves every weight by about the same amount. Where the codec's coordinates are ten times
+    larger, the same step would turn the output ten times as far: such training diverges before it learns.
+    """
+
+    def __init__(self, deviations: Tensor):
+        super().__init__()
+        self.register_buffer("deviations", deviations)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight / self.deviations
+
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        """The learned weight for a given one of the layer."""
+        return weight * self.deviations
 
 
 def with_first_guess(model: VampNet, tables: list[Tensor], counts: np.ndarray) -> None:
@@ -189,6 +217,9 @@ class TransformerTraining:
         model = trainable_vampnet(VampNetConfig.from_kwargs(self.kwargs), tables, train.counts())
         if start is not None:
             continue_from(model, start, codec)
+        parametrize.register_parametrization(
+            model.embedding.out_proj, "weight", PerDeviation(_deviations(model))
+        )
         self._prepare(recipe, model, train, valid, device, dtype, bfloat16)
         if compiled:
             self.forward = torch.compile(self.model)
@@ -221,7 +252,9 @@ class TransformerTraining:
             optimizer.load_state_dict(its_state)
 
     def save(self, path: Path) -> None:
-        save_vampnet(path, self.model, self.kwargs, self.dtype)
+        model = copy.deepcopy(self.model)
+        parametrize.remove_parametrizations(model.embedding.out_proj, "weight")
+        save_vampnet(path, model, self.kwargs, self.dtype)
 
     def step(self, step: int, progress: float) -> dict[str, float]:
         """One step on crops and masks that follow from the seed and the step's number alone."""
