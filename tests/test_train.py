@@ -14,7 +14,7 @@ from helpers import audio, checkpoints
 from helpers.codec import CodecConfig
 from helpers.errors import InputError
 from helpers.train import __main__ as command
-from helpers.train import loop, losses, music, spectrum
+from helpers.train import loop, losses, music, spectrum, ties
 from helpers.train.codec import CodecTraining, Recipe, learning_rate, trainable_codec
 from helpers.train.loop import Budget, run
 from helpers.train.quantizing import (
@@ -645,6 +645,30 @@ def test_the_spectrum_has_a_vector_a_frame_and_moves_with_the_sound(sounds):
     inner = 2 + slow.mel.n_fft // hop
     assert torch.allclose(later[..., inner:-inner], one[..., 5 + inner : -inner], atol=1e-3)
     assert slow.missed(one, sound) == 0 and slow.missed(torch.zeros_like(one), sound) == 1
+
+
+def test_no_frame_of_a_clip_stays_between_two_rows(trained, tmp_path):
+    training, _, _ = trained
+    save_codec(tmp_path / "codec.pth", training.codec, TINY.kwargs, torch.float16)
+    content = torch.load(tmp_path / "codec.pth", weights_only=True)
+    clips = list(torch.from_numpy(training.clips).split(1))
+    codec, _ = transfer_codec(checkpoints.read(tmp_path / "codec.pth"))
+    often = int(torch.bincount(codec.encode(clips[0])[0, 1]).argmax())
+    rows = content["state_dict"]["quantizer.quantizers.1.codebook.weight"]
+    rows[(often + 1) % len(rows)] = rows[often]  # a tie wherever the most frequent row wins
+    torch.save(content, tmp_path / "codec.pth")
+    before = checkpoints.read(tmp_path / "codec.pth")
+    codec, _ = transfer_codec(before)
+    assert ties.close_calls(codec, codec.encoder(clips[0]))
+    assert ties.without_ties(tmp_path / "codec.pth", clips) >= 1
+    after = checkpoints.read(tmp_path / "codec.pth")
+    codec, _ = transfer_codec(after)
+    exact = codec.double()
+    assert not any(ties.close_calls(exact, exact.encoder(clip.double())) for clip in clips)
+    changed = {name for name in before.tensors if not torch.equal(before.tensors[name], after.tensors[name])}
+    assert "quantizer.quantizers.1.codebook.weight" in changed
+    assert all(name.endswith("codebook.weight") for name in changed) and after.kwargs == before.kwargs
+    assert {tensor.dtype for tensor in after.tensors.values()} == {torch.float16}
 
 
 def test_a_written_file_carries_no_name_of_the_moment(trained, tmp_path):

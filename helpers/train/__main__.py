@@ -13,25 +13,30 @@ after an interruption.
 """
 
 import argparse
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from helpers import audio as sound
 from helpers import checkpoints
+from helpers.checkpoints import ROOT
 from helpers.errors import exit_status
 from helpers.files import written_whole
 from helpers.train import codec, transformer, workers
 from helpers.train.codec import CodecTraining
 from helpers.train.loop import Budget, Row, run
 from helpers.train.lora import LoraTraining
+from helpers.train.ties import without_ties
 from helpers.train.tokens import Tokens, read_tokens
 from helpers.train.transformer import TransformerTraining
 from helpers.transfer import transfer_codec, transfer_vampnet
 
+DATA = ROOT / "data"  # the clips that ship with the course
 SHARES = {"codec": 0.6, "coarse": 0.2, "c2f": 0.2}  # of the time that `all` is given
 RECIPES = {"codec": codec.Recipe(), "coarse": transformer.COARSE, "c2f": transformer.C2F}
 LORA = {"rate": 1e-3, "warm_up": 10, "batch": 4}  # in an overlay's recipe: there is less to learn
@@ -123,9 +128,21 @@ def train_codec(job: Job, recipe: codec.Recipe, budget: Budget) -> list[Row]:
     path = job.out / "codec.pth"
     training = CodecTraining(recipe, job.music, job.device, job.dtype, job.compiled, job.start_of("codec"))
     rows = run(training, path, budget)
+    if workers.is_first() and not (recipe.encoder_only or recipe.decoder_only):
+        moved = without_ties(path, shipped_sounds(recipe))
+        say(f"{moved} rows of the codebooks moved, so that no frame of the course's clips is a tie.")
     workers.wait_for_all()
     say(transfer_codec(checkpoints.read(path))[1].summary())
     return rows
+
+
+def shipped_sounds(recipe: codec.Recipe) -> Iterator[torch.Tensor]:
+    """The course's clips as the codec hears them, each (1, 1, N): whole, and three seconds of them."""
+    hop = math.prod(recipe.encoder_rates)
+    for path in sorted(DATA.rglob("*.flac")):
+        audio, rate = sound.load(path)
+        for cut in (audio, audio[:, rate : 4 * rate]):
+            yield torch.from_numpy(sound.condition(cut, rate, recipe.sample_rate, hop).reshape(1, 1, -1))
 
 
 def train_transformer(job: Job, name: str, recipe: transformer.Recipe, budget: Budget) -> list[Row]:

@@ -78,7 +78,7 @@ def save_codec(
     collect = Collect(codec.state_dict())
     walk_codec(collect, codec.config)
     tensors = _stored(collect.tensors, dtype) | dict(kept or {})
-    _write(path, {"state_dict": tensors, "metadata": {"kwargs": kwargs}})
+    write_checkpoint(path, {"state_dict": tensors, "metadata": {"kwargs": kwargs}})
 
 
 def save_vampnet(
@@ -89,21 +89,21 @@ def save_vampnet(
     walk_vampnet(collect, model.config)
     rows = collect.state["embedding.table"].unflatten(0, (model.config.n_codebooks, -1))
     collect.tensors["embedding.special.MASK"] = rows[:, -1]
-    _write(path, {"state_dict": _stored(collect.tensors, dtype), "metadata": {"kwargs": kwargs}})
+    write_checkpoint(path, {"state_dict": _stored(collect.tensors, dtype), "metadata": {"kwargs": kwargs}})
 
 
 def save_lora(path: str | os.PathLike, model: VampNet, dtype: torch.dtype = torch.float32) -> None:
     """Write the overlay of a model that `lora.adapt` prepared: a bare dict of its matrices."""
     collect = CollectLoRA(model.state_dict())
     walk_vampnet(collect, model.config)
-    _write(path, _stored(collect.tensors, dtype))
+    write_checkpoint(path, _stored(collect.tensors, dtype))
 
 
 def _stored(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
     return {name: tensor.detach().to("cpu", dtype).clone() for name, tensor in tensors.items()}
 
 
-def _write(path: str | os.PathLike, content: dict) -> None:
+def write_checkpoint(path: str | os.PathLike, content: dict) -> None:
     # Through an open file: given a path, torch writes the temporary file's name into the archive.
     with written_whole(path) as temporary, open(temporary, "wb") as file:
         torch.save(content, file)
