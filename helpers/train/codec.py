@@ -74,7 +74,7 @@ class Recipe:
     codebooks: float = 10.0  # that of the codebooks' rows, which have to keep up with the encoder
     waveform: float = 15.0  # this and the next four: the losses' weights
     mel: float = 6.0
-    spectrum: float = 5.0  # of the coarse channels alone
+    spectrum: float = 25.0  # of the coarse channels alone
     codebook: float = 1.0
     commitment: float = 0.25
     dropout: float = 0.6  # share of segments that use only some of the codebooks, half of those coarse

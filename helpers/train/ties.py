@@ -7,6 +7,7 @@ course's own clips there shall be no such frame. It must be done before tokens a
 
 import copy
 import os
+from collections import Counter
 from collections.abc import Iterable
 
 import torch
@@ -19,9 +20,10 @@ from helpers.errors import InputError
 from helpers.train.saving import write_checkpoint
 from helpers.transfer import transfer_codec
 
-CLOSE = 1e-5  # of the frame's length: many times what float32 loses on the way
-ROUNDS = 30
-STEP = 2**-9  # share of a coordinate that a row loses in the first round: two steps of a float16
+CLOSE = 3e-6  # of the frame's length: several times what float32 loses on the way
+ROUNDS = 60
+STEP = 2**-9  # share of a coordinate that a row loses, twice as much each time: two steps of a float16
+LONGEST_STEP = 0.5
 
 
 @torch.no_grad()
@@ -45,15 +47,16 @@ def part_rows(codec: Codec, clips: Iterable[Tensor]) -> int:
     """
     exact = copy.deepcopy(codec).double()
     frames = [exact.encoder(clip.double()) for clip in clips]
-    moved = set()
-    for step in range(1, ROUNDS + 1):
+    moved = Counter()
+    for _ in range(ROUNDS):
         rows = {row for one in frames for row in close_calls(exact, one)}
         if not rows:
             return len(moved)
         for i, row in rows:
-            _turn_away(codec.quantizer.quantizers[i].codebook, row, step * STEP)
-            exact.quantizer.quantizers[i].codebook[row] = codec.quantizer.quantizers[i].codebook[row].double()
-        moved |= rows
+            codebook = codec.quantizer.quantizers[i].codebook
+            _turn_away(codebook, row, min(LONGEST_STEP, STEP * 2 ** moved[i, row]))
+            exact.quantizer.quantizers[i].codebook[row] = codebook[row].double()
+        moved.update(rows)
     raise InputError(f"{len(rows)} rows of the codebooks still lie too close together on these clips.")
 
 
