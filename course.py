@@ -3,6 +3,12 @@
     python course.py              make .venv beside this file, install the locked versions, open JupyterLab
     python course.py setup        only make and install
     python course.py test         the same, then run every test; further arguments go to pytest
+    python course.py reset        clean notebooks again; what you wrote is kept in my_work
+
+    python course.py pack DIR     for a teacher: the course with every package, to use without a network
+    python course.py --wheels wheels       there: install from the kit's wheels
+    python course.py build [DIR]  for a teacher: the notebooks, executed, as pages with their sound
+    python course.py scores DIR   for a teacher: the exercises' results in the students' notebooks
 
 This file keeps to the standard library, and to syntax that Python 3.6 can parse: an old Python must get as
 far as saying that it is too old.
@@ -11,6 +17,7 @@ far as saying that it is too old.
 import argparse
 import errno
 import hashlib
+import importlib
 import importlib.util
 import json
 import os
@@ -27,6 +34,7 @@ import urllib.request
 from pathlib import Path
 
 OLDEST, NEWEST = (3, 11), (3, 13)
+PYTHONS = ["3.11", "3.12", "3.13"]
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "course.json"  # written last: without it the environment is half-made
@@ -76,11 +84,21 @@ def check_python(version=sys.version_info):
         )
 
 
-def check_platform():
-    """Refuse, by name, a platform for which one of the packages has no wheels."""
+def this_platform():
+    """System and machine, as in PLATFORMS."""
     system = platform.system()
     # On Windows the build of Python decides, which may run emulated on another processor.
-    machine = sysconfig.get_platform().split("-")[-1] if system == "Windows" else platform.machine()
+    return system, sysconfig.get_platform().split("-")[-1] if system == "Windows" else platform.machine()
+
+
+def platform_name(system, machine):
+    """How a platform is named on the command line and in a kit."""
+    return f"{system}-{machine}".lower()
+
+
+def check_platform():
+    """Refuse, by name, a platform for which one of the packages has no wheels."""
+    system, machine = this_platform()
     if sys.maxsize < 2**32:
         raise SetupError("This is a 32-bit Python and PyTorch needs 64 bits: install that one and run again.")
     if platform.python_implementation() != "CPython" or sysconfig.get_config_var("Py_GIL_DISABLED"):
@@ -136,13 +154,13 @@ def has_nvidia():
         return False
 
 
-def torch_index():
+def torch_index(system, wants_cuda):
     """Address of the extra package index to take PyTorch from, or None for what pip finds by itself.
 
     Only on Linux does pip by itself find a PyTorch with gigabytes of CUDA libraries.
     """
     chosen = os.environ.get(INDEX_VARIABLE)
-    if chosen is None and platform.system() == "Linux" and not has_nvidia():
+    if chosen is None and system == "Linux" and not wants_cuda:
         chosen = CPU_INDEX
     if not chosen or not chosen.strip():
         return None
@@ -218,19 +236,24 @@ def starts(python):
         return False
 
 
-def set_up():
-    """Make .venv ready: in no time when it is, from its ruins when it is half-made."""
+def set_up(wheels=None):
+    """Make .venv ready: in no time when it is, from its ruins when it is half-made.
+
+    wheels: a folder to install from, in place of the network.
+    """
     wanted = wanted_stamp()
     action, reason = what_to_do(wanted)
     if action == "nothing":
         return
+    if wheels:
+        check_wheels(wheels)
     if action == "make":
         again = f" again, because {reason}" if reason else ""
         print(f"Making .venv with Python {wanted['python']}{again}.", flush=True)
         make_venv()
     else:
         print(f"Updating .venv, because {reason}.", flush=True)
-    install()
+    install(wheels)
     STAMP.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
     print("The course is set up.", flush=True)
 
@@ -256,15 +279,34 @@ def make_venv():
     (packages / "course.pth").write_text(os.path.relpath(str(ROOT), str(packages)) + "\n", encoding="ascii")
 
 
-def install():
-    """Let pip install the lock into .venv, by the user's own pip configuration."""
-    command = [str(venv_python()), "-m", "pip", "install", "--disable-pip-version-check"]
-    command += ["--only-binary", ":all:", "-r", str(LOCK)]  # no compiler needed, no build that fails late
-    index = torch_index()
-    if index:
-        command += ["--extra-index-url", index]
+def check_wheels(wheels):
+    """Refuse a folder that has nothing for this computer and Python."""
+    if not any(wheels.glob("*.whl")):
+        raise SetupError(f"{wheels} holds no wheels: name the folder of that name in the teacher's kit.")
+    kit = teaching("kit")
+    here = str(kit.Target(platform_name(*this_platform()), this_python()))
+    packed = kit.noted(wheels)
+    if packed and here not in packed:
+        raise SetupError(
+            f"The wheels in {wheels} are for {' and '.join(packed)}, and this is {here}: use such a Python, "
+            "or ask for a kit for this one."
+        )
+
+
+def install(wheels=None):
+    """Let pip install the lock into .venv, by the user's pip configuration, or from a folder of wheels."""
     print(f"Installing the packages: {INSTALLED} on disk; the first time takes minutes.", flush=True)
-    with running(command, stderr=subprocess.PIPE) as process, process.stderr:
+    if wheels:
+        pip("install", "--isolated", "--no-index", "--find-links", str(wheels), "-r", str(LOCK))
+        return
+    index = torch_index(platform.system(), has_nvidia())
+    pip("install", "-r", str(LOCK), *(["--extra-index-url", index] if index else []))
+
+
+def pip(command, *arguments):
+    """Run one of pip's commands in .venv; wheels only, so no compiler is needed and no build fails late."""
+    line = [str(venv_python()), "-m", "pip", command, "--disable-pip-version-check", "--only-binary", ":all:"]
+    with running(line + list(arguments), stderr=subprocess.PIPE) as process, process.stderr:
         said = process.stderr.read().decode(errors="replace")
         status = process.wait()
     if status != 0:
@@ -328,12 +370,13 @@ def open_course(options, further):
     """Open JupyterLab on the first notebook; it has Ctrl-C to itself, because it asks before it stops."""
     if not (ROOT / START).is_file():
         raise SetupError(f"{START} is missing: get a complete copy of the course.")
-    set_up()
+    set_up(options.wheels)
     command = [str(venv_python()), "-m", "jupyterlab", str(START), "--ServerApp.root_dir=" + str(ROOT)]
     # A classroom without a network: no question about news, no look for updates.
     command += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     if options.no_browser:
         command.append("--no-browser")
+    mended(teaching("originals").keep, ROOT)
     with running(command + further) as process:
         while True:
             try:
@@ -343,14 +386,68 @@ def open_course(options, further):
 
 
 def setup_only(options, further):
-    set_up()
+    set_up(options.wheels)
     return 0
 
 
 def test(options, further):
-    set_up()
+    set_up(options.wheels)
     with running([str(venv_python()), "-m", "pytest"] + IN_PARALLEL + further) as process:
         return process.wait()
+
+
+# --- For the teacher ----------------------------------------------------------------------------------
+
+
+def teaching(module):
+    """One of the teacher's tools; imported when needed, because an old Python can't read it."""
+    return importlib.import_module("teaching." + module)
+
+
+def mended(run, *arguments):
+    """Run one of the teacher's tools; a mistake that can be mended becomes a SetupError."""
+    mistake = importlib.import_module("helpers.errors").InputError
+    try:
+        run(*arguments)
+    except mistake as error:
+        raise SetupError(str(error)) from error
+    return 0
+
+
+def pack(options, further):
+    """Write a kit: the course and the wheels of a platform and a Python. Run again, it adds another's."""
+    kit = teaching("kit")
+    mended(kit.check_folder, options.folder)
+    set_up()
+    chosen = next(key for key in PLATFORMS if platform_name(*key) == options.platform)
+    target = kit.Target(options.platform, options.python, PLATFORMS[chosen])
+    is_here = (chosen, options.python) == (this_platform(), this_python())
+    index = torch_index(chosen[0], wants_cuda=False)
+    return mended(kit.write, ROOT, options.folder, target, index, pip, is_here)
+
+
+def build(options, further):
+    """Execute the notebooks and write them as pages."""
+    set_up()
+    with running([str(venv_python()), "-m", "teaching.pages", str(options.folder)]) as process:
+        return process.wait()
+
+
+def scores(options, further):
+    table = options.csv or options.folder / "scores.csv"
+    return mended(teaching("scores").report, ROOT, options.folder, table)
+
+
+def reset(options, further):
+    return mended(teaching("originals").reset, ROOT, options.notebooks)
+
+
+# --- The command line ---------------------------------------------------------------------------------
+
+
+def absolute(path):
+    """A path from the command line: what is started from here runs in the course's directory."""
+    return Path(path).expanduser().absolute()
 
 
 def parse(arguments):
@@ -369,14 +466,36 @@ def parse(arguments):
         help="start JupyterLab and print its address, but open no browser; further options, written "
         "--name=value, go to JupyterLab",
     )
+    wheels = {"type": absolute, "metavar": "DIR", "help": "install from the wheels in DIR, without a network"}
+    parser.add_argument("--wheels", default=None, **wheels)
     parser.set_defaults(run=open_course, passes_on=True)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for name, run, passes_on, text in (
-        ("setup", setup_only, False, "make .venv and install, no more"),
-        ("test", test, True, "set up, then run all tests; further arguments go to pytest"),
+
+    def command(name, run, text, passes_on=False):
+        added = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        added.set_defaults(run=run, passes_on=passes_on)
+        return added
+
+    for added in (
+        command("setup", setup_only, "make .venv and install, no more"),
+        command("test", test, "set up, then run all tests; further arguments go to pytest", passes_on=True),
     ):
-        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        command.set_defaults(run=run, passes_on=passes_on)
+        added.add_argument("--wheels", default=argparse.SUPPRESS, **wheels)
+    text = "give back clean notebooks, and keep what you wrote in a dated folder in my_work"
+    command("reset", reset, text).add_argument(
+        "notebooks", nargs="*", help="beginnings of names, such as 02; all of them if none is given"
+    )
+    packing = command("pack", pack, "write the course with every package into DIR, to use without a network")
+    packing.add_argument("folder", type=absolute, metavar="DIR")
+    names = [platform_name(*key) for key in PLATFORMS]
+    here = platform_name(*this_platform())
+    packing.add_argument("--platform", choices=names, default=here, help=f"for which computers; here {here}")
+    packing.add_argument("--python", choices=PYTHONS, default=this_python(), help="for which Python")
+    building = command("build", build, "write the executed notebooks as pages with their sound")
+    building.add_argument("folder", type=absolute, metavar="DIR", nargs="?", default=ROOT / "build" / "pages")
+    scoring = command("scores", scores, "collect the exercises' results from the notebooks in DIR")
+    scoring.add_argument("folder", type=absolute, metavar="DIR")
+    scoring.add_argument("--csv", type=absolute, metavar="FILE", help="where the table goes; DIR/scores.csv")
     options, further = parser.parse_known_args(arguments)
     if further and not options.passes_on:
         parser.error("unrecognized arguments: " + " ".join(further))

@@ -168,23 +168,24 @@ def test_a_python_without_venv_is_told_what_to_install(monkeypatch, module):
 
 
 def test_linux_without_a_card_takes_the_cpu_builds(directory):
-    assert course.torch_index() == course.CPU_INDEX
+    assert course.torch_index("Linux", wants_cuda=False) == course.CPU_INDEX
 
 
 def test_an_nvidia_card_gets_what_pip_finds(directory, monkeypatch):
+    assert course.torch_index("Linux", wants_cuda=True) is None
     monkeypatch.setattr(course, "has_nvidia", lambda: True)
-    assert course.torch_index() is None
+    course.main(["setup"])
+    assert "--extra-index-url" not in directory.done[-1]
 
 
 @pytest.mark.parametrize("system", ["Darwin", "Windows"])
-def test_other_systems_get_what_pip_finds(directory, computer, system):
-    computer(system, "arm64")
-    assert course.torch_index() is None
+def test_other_systems_get_what_pip_finds(directory, system):
+    assert course.torch_index(system, wants_cuda=False) is None
 
 
 def test_an_unreachable_index_is_said_and_left_out(directory, monkeypatch, capsys):
     monkeypatch.setattr(course, "answers", lambda address: False)
-    assert course.torch_index() is None
+    assert course.torch_index("Linux", wants_cuda=False) is None
     assert capsys.readouterr().out.count(f"{course.CPU_INDEX} cannot be reached") == 1
 
 
@@ -194,9 +195,8 @@ def test_an_unreachable_index_is_said_and_left_out(directory, monkeypatch, capsy
     [("https://example.org/cu/", "https://example.org/cu"), ("file:///wheels", "file:///wheels"), ("", None)],
 )
 def test_the_variable_overrides_the_index(directory, monkeypatch, nvidia, value, index):
-    monkeypatch.setattr(course, "has_nvidia", lambda: nvidia)
     monkeypatch.setenv(course.INDEX_VARIABLE, value)
-    assert course.torch_index() == index
+    assert course.torch_index("Linux", wants_cuda=nvidia) == index
 
 
 @pytest.mark.parametrize(("status", "found"), [(0, True), (9, False)])
@@ -424,7 +424,7 @@ def test_errors_of_the_disk_are_one_line(directory, monkeypatch, capsys, number,
 
 
 def test_an_interruption_is_130_and_a_line(directory, monkeypatch, capsys):
-    def interrupt():
+    def interrupt(wheels):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(course, "install", interrupt)

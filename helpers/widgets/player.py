@@ -72,6 +72,11 @@ class Player(anywidget.AnyWidget):
         """The versions' names in the order of the buttons; in a blind test that tells which is which."""
         return list(self._names)
 
+    @property
+    def sounds(self) -> dict[str, np.ndarray]:
+        """Each version's samples (N,) by name, as they are played: of one length, within full scale."""
+        return dict(self._sounds)
+
     def _answer(self, _: "Player", request: dict, __: list) -> None:
         """What the front end asks for, or tells."""
         if request.get("want") == "audio":
@@ -82,11 +87,11 @@ class Player(anywidget.AnyWidget):
             self._reveal(int(request["picked"]))
 
     def _send_picture(self, index: int) -> None:
-        png, left, right = self._picture(index)
+        png, left, right = self.picture(index)
         text = f"{self._view} of {self._names[index]}"
         self.send({"have": "picture", "index": index, "left": left, "right": right, "text": text}, [png])
 
-    def _picture(self, index: int) -> tuple[bytes, float, float]:
+    def picture(self, index: int) -> tuple[bytes, float, float]:
         """The plot of a version as PNG, and where in its width time begins and ends (0 to 1)."""
         draw, height = PICTURES[self._view]
         sound = self._sounds[self._names[index]]
@@ -104,7 +109,7 @@ class Player(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs) -> still.Bundle:
         """The widget, and a still picture for places where widgets don't run."""
         shown = super()._repr_mimebundle_(**kwargs)
-        return shown if self.asks else still.beside(shown, self._picture(0)[0])
+        return shown if self.asks else still.beside(shown, self.picture(0)[0])
 
 
 def _signal(name: str, audio: np.ndarray) -> np.ndarray:

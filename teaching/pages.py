@@ -1,0 +1,164 @@
+"""The executed notebooks as pages: each an HTML file that needs no network and no other file.
+
+Runs in the course's environment: `python course.py build`.
+"""
+
+import argparse
+import base64
+import html
+import io
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import nbclient
+import nbformat
+from matplotlib import mathtext
+from nbconvert import HTMLExporter
+from nbformat import NotebookNode
+from pygments.formatters import HtmlFormatter
+
+from helpers.errors import InputError, exit_status, first_line
+from helpers.files import written_whole
+
+ROOT = Path(__file__).resolve().parents[1]
+HERE, WIDGETS, NOTEBOOKS = ROOT / "teaching", ROOT / "helpers" / "widgets", ROOT / "notebooks"
+START, GLOSSARY, MAP_CELL = "00_start_here", "GLOSSARY", "map"
+TITLE = "Audio models everywhere"
+CELL_SECONDS = 600
+PREPARE = """import sys
+
+sys.path.insert(0, {root!r})
+from teaching.in_page import show_in_pages
+
+show_in_pages()
+"""
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+{style}
+</style>
+</head>
+<body>
+<nav><a href="index.html">{course}</a></nav>
+<main>
+{body}
+</main>
+{script}
+</body>
+</html>
+"""
+
+
+def build(to: Path, notebooks: Sequence[Path]) -> None:
+    """Execute the notebooks, write a page for each, the glossary and an index. Raises InputError."""
+    names = [path.stem for path in notebooks]
+    for path in notebooks:
+        started = time.monotonic()
+        page = as_page(executed(path), [*names, GLOSSARY])
+        write(to / f"{path.stem}.html", page)
+        print(f"{path.stem}: {time.monotonic() - started:.0f} s, {len(page) / 1e6:.1f} MB", flush=True)
+    glossary = NOTEBOOKS / f"{GLOSSARY}.md"
+    if glossary.is_file():
+        text = glossary.read_text(encoding="utf-8")
+        write(to / f"{GLOSSARY}.html", as_page(prose(text), names))
+    write(to / "index.html", as_page(index(), [*names, GLOSSARY]))
+    print(f"Open {to / 'index.html'}")
+
+
+def executed(path: Path) -> NotebookNode:
+    """The notebook after a run in which widgets became HTML. Raises InputError if a cell fails."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(PREPARE.format(root=str(ROOT))))
+    client = nbclient.NotebookClient(
+        notebook,
+        timeout=CELL_SECONDS,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        extra_arguments=["--log-level=ERROR"],
+    )
+    try:
+        client.execute()
+    except nbclient.exceptions.CellExecutionError as error:
+        message = f"{path.name} stopped: {error.ename}: {first_line(error.evalue)}"
+        raise InputError(f"{message}; run it in JupyterLab to see where.") from error
+    del notebook.cells[0]
+    return notebook
+
+
+def prose(text: str) -> NotebookNode:
+    """A text as a notebook of one cell, so that it becomes a page like the others."""
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
+
+
+def index() -> NotebookNode:
+    """The course's title and its map, which the first notebook has."""
+    cells = nbformat.read(NOTEBOOKS / f"{START}.ipynb", as_version=4).cells
+    course_map = next(cell.source for cell in cells if cell.id == MAP_CELL)
+    course_map = re.sub(r"^\| (00 [^|]+) \|", rf"| [\1]({START}.ipynb) |", course_map, flags=re.MULTILINE)
+    glossary = f"\n\n[The glossary]({GLOSSARY}.md) says what the words mean."
+    return prose(f"# {TITLE}\n\n{course_map}{glossary}")
+
+
+def as_page(notebook: NotebookNode, pages: Sequence[str]) -> str:
+    """A whole HTML file; links to the notebooks and texts in `pages` lead to their pages."""
+    exporter = HTMLExporter(template_name="basic", embed_images=True)
+    exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
+    body, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"path": str(NOTEBOOKS)}})
+    body = re.sub(r"\$\$(.+?)\$\$", lambda found: formula(html.unescape(found[1])), body, flags=re.DOTALL)
+    names = "|".join(map(re.escape, pages))
+    body = re.sub(rf'href="({names})\.(?:ipynb|md)(#[^"]*)?"', r'href="\1.html\2"', body)
+    heading = re.search(r"^# (.+)", notebook.cells[0].source, re.MULTILINE)
+    has_player = 'class="page-player"' in body
+    return PAGE.format(
+        title=html.escape(heading[1]) if heading else TITLE,
+        course=TITLE,
+        style=style(has_player),
+        body=body,
+        script=f"<script type='module'>\n{script()}</script>" if has_player else "",
+    )
+
+
+def formula(tex: str) -> str:
+    """A displayed formula as a picture, because the program that sets it in JupyterLab is not in a page."""
+    file = io.BytesIO()
+    try:
+        mathtext.math_to_image(f"${' '.join(tex.split())}$", file, format="svg")
+    except ValueError:  # matplotlib knows less of TeX
+        return f"<pre>{html.escape(tex)}</pre>"
+    picture = base64.b64encode(file.getvalue()).decode("ascii")
+    return f'<img class="formula" alt="{html.escape(tex)}" src="data:image/svg+xml;base64,{picture}">'
+
+
+def style(has_player: bool) -> str:
+    sheets = [(HERE / "page.css").read_text(encoding="utf-8"), HtmlFormatter().get_style_defs(".highlight")]
+    if has_player:
+        sheets.append((WIDGETS / "player.css").read_text(encoding="utf-8"))
+    return "\n".join(sheets)
+
+
+def script() -> str:
+    """The notebooks' own player, and what stands in for a kernel."""
+    return "\n".join(path.read_text(encoding="utf-8") for path in (WIDGETS / "player.js", HERE / "page.js"))
+
+
+def write(path: Path, page: str) -> None:
+    with written_whole(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the pages into the directory that the command line names."""
+    parser = argparse.ArgumentParser(prog="teaching.pages", description=__doc__)
+    parser.add_argument("to", type=Path, metavar="DIR")
+    to = parser.parse_args(arguments).to
+    return exit_status(lambda: build(to, sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
