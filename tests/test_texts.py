@@ -1,10 +1,14 @@
 """What the texts beside the notebooks claim is so: licences, files, commands, and messages word for word."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
+
+import course
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -29,5 +33,25 @@ def test_data_and_checkpoint_are_dedicated_to_the_public():
 
 def test_contributing_names_files_that_exist():
     for path in re.findall(r"`((?:notebooks|tests|helpers|teaching)/[\w./]+)`", read("CONTRIBUTING.md")):
-        if "NN_" not in path and path != "notebooks/TEACHING.md":
+        if "NN_" not in path:
             assert (ROOT / path).exists(), path
+
+
+def test_teaching_has_a_part_for_every_notebook_and_real_commands():
+    text = read("notebooks/TEACHING.md")
+    parts = {part.partition("\n")[0]: part for part in text.split("\n## ")}
+    for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        title = json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"]
+        heading = "".join(title).split("\n")[0].removeprefix("# ")
+        assert heading in parts, f"TEACHING.md says nothing about {heading}"
+    for part in [part for heading, part in parts.items() if re.match(r"\d\d ", heading)]:
+        assert all(f"**{word}.**" in part for word in ("Demonstrate", "Where people stumble", "They ask"))
+        assert part.count("\n- *") >= 2, part[:40]
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "notebooks/TEACHING.md"])
+def test_every_command_of_course_py_is_one(name):
+    commands = re.findall(r"^python course\.py ?([^#\n]*)", read(name), re.MULTILINE)
+    assert commands
+    for arguments in commands:
+        course.parse(arguments.split())
