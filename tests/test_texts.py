@@ -1,5 +1,6 @@
 """What the texts beside the notebooks claim is so: licences, files, commands, and messages word for word."""
 
+import ast
 import json
 import re
 import tomllib
@@ -55,3 +56,40 @@ def test_every_command_of_course_py_is_one(name):
     assert commands
     for arguments in commands:
         course.parse(arguments.split())
+
+
+def said_in_code():
+    """Every text in the code, as it is printed: parts that are filled in are an ellipsis."""
+    texts = []
+    for path in [ROOT / "course.py", *(ROOT / "helpers").rglob("*.py"), *(ROOT / "teaching").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [part.value if isinstance(part, ast.Constant) else "…" for part in node.values]
+                texts.append(re.sub("…[.…]*…", "…", "".join(parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return texts
+
+
+def test_every_message_in_the_readme_is_one():
+    texts = said_in_code()
+    table = read("README.md").split("| it says | do this |")[1].split("\n\n")[0]
+    messages = re.findall(r"^\| `([^`]+)`", table, re.MULTILINE)
+    assert len(messages) >= 15
+    assert [message for message in messages if not any(message in text for text in texts)] == []
+
+
+def test_the_readme_shows_small_pictures_and_links_to_what_exists():
+    text = read("README.md")
+    pictures = [ROOT / path for path in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)]
+    assert len(pictures) == 2 and sum(path.stat().st_size for path in pictures) < 400_000
+    for path in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_readme_has_the_map_of_the_first_notebook():
+    first = json.loads(read("notebooks/00_start_here.ipynb"))["cells"]
+    course_map = "".join(next(cell["source"] for cell in first if cell["id"] == "map"))
+    names = re.findall(r"^\| \[?(0\d [^|\]]+?)(?:\]| \|)", course_map, re.MULTILINE)
+    assert len(names) == 8
+    assert re.findall(r"^\| \[?(0\d [^|\]]+?)(?:\]| \|)", read("README.md"), re.MULTILINE) == names
