@@ -110,9 +110,8 @@ def describe_graph(path: Path) -> Iterator[str]:
         for value in values:
             if value.name not in weights:
                 yield f"  {label:6} {value.name}: {_type(value)}"
-    operators = Counter(f"{node.domain + '.' if node.domain else ''}{node.op_type}" for node in graph.node)
     yield f"  {len(graph.node)} nodes: " + ", ".join(
-        f"{count} {name}" for name, count in operators.most_common()
+        f"{count} {name}" for name, count in _operators(graph).most_common()
     )
     by_kind: dict[str, list[int]] = defaultdict(list)
     for weight in graph.initializer:
@@ -146,6 +145,24 @@ def nodes(path: str | os.PathLike) -> list[str]:
         given = [f"weight {constants[name]}" if name in constants else "." for name in node.input if name]
         lines.append(f"{node.op_type:28} ({', '.join(given)})")
     return lines
+
+
+def operators(path: str | os.PathLike) -> Counter[str]:
+    """How often each operator occurs in an ONNX file; one that is not ONNX's own has its domain in front."""
+    return _operators(onnx.load(path, load_external_data=False).graph)
+
+
+def _operators(graph: onnx.GraphProto) -> Counter[str]:
+    return Counter(f"{node.domain + '.' if node.domain else ''}{node.op_type}" for node in graph.node)
+
+
+def weights_by_part(path: str | os.PathLike) -> dict[str, int]:
+    """Bytes of an ONNX file's weights by the first two parts of their names, whole bytes a number."""
+    sizes: dict[str, int] = defaultdict(int)
+    for weight in onnx.load(path, load_external_data=False).graph.initializer:
+        n_bytes = onnx.helper.tensor_dtype_to_np_dtype(weight.data_type).itemsize
+        sizes[".".join(weight.name.split(".")[:2])] += _n_elements(weight) * n_bytes
+    return sizes
 
 
 def _type(value: onnx.ValueInfoProto) -> str:

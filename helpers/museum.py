@@ -5,11 +5,13 @@ Every damage keeps all shapes, so nothing crashes; only numbers and ears can tel
 
 import copy
 
+import numpy as np
 import torch
 from torch import nn
 
 from helpers.errors import InputError
 from helpers.evaluate.tokens import with_random_embeddings
+from helpers.runtime import Graph
 from helpers.vampnet import VampNet
 
 PIECES = ("nothing", "embedding", "position bias", "classifier's order", "one layer")
@@ -36,3 +38,19 @@ def _read_code_by_code(model: VampNet) -> None:
     rows = torch.arange(len(model.classifier.weight)).view(model.config.n_predicted, -1).T.flatten()
     model.classifier.weight.data = model.classifier.weight.data[rows]
     model.classifier.bias.data = model.classifier.bias.data[rows]
+
+
+def in_pieces_of(n_frames: int, graph: Graph) -> Graph:
+    """What is put round a transformer's graph that was exported for `n_frames` alone: cut, pad, put together.
+
+    codes int64 (B, C, T) -> logits (B, P, T, V). Each piece is all the graph sees of the music; the last one
+    is filled up with token 0.
+    """
+
+    def run(codes: np.ndarray) -> np.ndarray:
+        length = codes.shape[-1]
+        padded = np.pad(codes, [(0, 0), (0, 0), (0, -length % n_frames)])
+        pieces = np.split(padded, padded.shape[-1] // n_frames, axis=-1)
+        return np.concatenate([graph(piece) for piece in pieces], axis=2)[:, :, :length]
+
+    return run

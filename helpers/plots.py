@@ -5,7 +5,7 @@ Audio is (N,), (1, N) or (1, 1, N) float; codes are (C, T) or (1, C, T) whole nu
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -159,5 +159,17 @@ def by_layers(errors: dict[str, np.ndarray], ax: Axes | None = None) -> Axes:
             ax.semilogy(range(1, len(line) + 1), line, "o-", color=colour, markersize=4, label=name)
         ax.set(xlabel="after layer", ylabel="largest error / largest number")
         ax.set_xticks(range(1, 1 + max(map(len, errors.values()))))
+        ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax
+
+
+def by_frames(
+    lines: dict[str, np.ndarray], n_frames: Sequence[int], label: str, ax: Axes | None = None
+) -> Axes:
+    """One or more quantities at several lengths, on logarithmic scales; a zero has no place there."""
+    with _axes(ax, height=2.8) as ax:
+        for (name, line), colour in zip(lines.items(), SERIES):
+            ax.loglog(n_frames, line, "o-", color=colour, markersize=4, label=name)
+        ax.set(xlabel="frames", ylabel=label)
         ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return ax

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 import helpers.checks.checkpoint as inside
 import helpers.checks.codec as sound
+import helpers.checks.export as proven
 import helpers.checks.layers as built
 import helpers.checks.weights as moved
 from helpers import checkpoints
@@ -138,6 +139,27 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
     (
         moved.worst_loss, [{"without nothing": 5.0, "without embedding": 7.5, "without one layer": 6.0}],
         "embedding", ["one layer", "nothing", "bias"],
+    ),
+    (
+        proven.dynamic_axes, [], {0: "batch", 2: "frames"},
+        [
+            {2: "frames"}, {0: "batch"}, {0: "batch", 1: "codebooks", 2: "frames"}, {-1: "frames"},
+            {0: "size", 2: "size"}, ["batch", "frames"],
+        ],
+    ),
+    (
+        proven.equal_share, [], lambda ours, theirs: (ours.argmax(-1) == theirs.argmax(-1)).mean(),
+        [
+            lambda ours, theirs: (ours == theirs).mean(), lambda ours, theirs: np.array_equal(ours, theirs),
+            lambda ours, theirs: (ours.argmax(-1) != theirs.argmax(-1)).mean(),
+            lambda ours, theirs: (ours.argmax(-1) == theirs.argmax(-1)).sum(),
+            lambda ours, theirs: (ours.argmax(1) == theirs.argmax(1)).mean(), lambda ours, theirs: 0.5,
+            lambda ours, theirs: ours,
+        ],
+    ),
+    (
+        proven.weights_megabytes, [nn.Linear(999, 1000)], 4,
+        [1, 2, 8, 32, 4e6, 4e6 / 1024**2, 5, "four"],
     ),
     (built.attention_scale, [], 8, [1280**0.5, 64, 20, 3, "eight"]),
 ]  # fmt: skip

@@ -1,12 +1,14 @@
 """The museum of failures: each damage keeps all shapes and changes what comes out."""
 
+import numpy as np
 import pytest
 import torch
 
 from helpers.checkpoints import GOLDEN
 from helpers.errors import InputError
-from helpers.museum import PIECES, without
+from helpers.museum import PIECES, in_pieces_of, without
 from helpers.transfer import load_models
+from helpers.vampnet import on_numpy
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +45,19 @@ def test_the_classifiers_wrong_order_is_that_of_codes_first(coarse, codes):
 def test_an_unknown_piece_is_named():
     with pytest.raises(InputError, match="no piece 'the roof'"):
         without("the roof", load_models(GOLDEN).coarse)
+
+
+def test_a_graph_for_one_length_is_fed_pieces_of_it_the_last_one_filled_up(coarse, codes):
+    seen, graph, tokens = [], on_numpy(coarse), codes.numpy()
+
+    def frozen(piece):
+        seen.append(piece)
+        return graph(piece)
+
+    logits = in_pieces_of(12, frozen)(tokens)
+    assert [piece.shape[-1] for piece in seen] == [12, 12, 12]
+    assert (seen[2][..., :6] == tokens[..., 24:]).all() and (seen[2][..., 6:] == 0).all()
+    np.testing.assert_array_equal(logits[:, :, 12:24], graph(tokens[..., 12:24]))
+    assert logits.shape == graph(tokens).shape
+    assert not np.allclose(logits, graph(tokens))
+    np.testing.assert_array_equal(in_pieces_of(30, graph)(tokens), graph(tokens))
