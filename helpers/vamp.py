@@ -61,6 +61,18 @@ class Prompt:
         return masks.build(*rules, drop=self.dropout, rng=rng, generate_from=self.codebooks)
 
 
+PRESETS = {  # places to start from, the nearest to the input first
+    "fine only": Prompt(periodic=1, codebooks=4),
+    "close": Prompt(periodic=2, codebooks=4),
+    "variation": Prompt(),
+    "outline": Prompt(periodic=1, codebooks=1),
+    "rhythm": Prompt(periodic=0, onsets=2, codebooks=4),
+    "bridge": Prompt(periodic=0, prefix=1.0, suffix=1.0, codebooks=None),
+    "continue": Prompt(periodic=0, prefix=1.5, codebooks=None),
+    "nothing": Prompt(periodic=0, codebooks=0),
+}
+
+
 @dataclass(frozen=True)
 class Vamp:
     """What came out: audio (channels, N) like the input's, and what happened on the way, all int64 (1, C, T).

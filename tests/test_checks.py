@@ -12,8 +12,9 @@ import helpers.checks.checkpoint as inside
 import helpers.checks.codec as sound
 import helpers.checks.export as proven
 import helpers.checks.layers as built
+import helpers.checks.play as played
 import helpers.checks.weights as moved
-from helpers import checkpoints
+from helpers import checkpoints, masks
 from helpers.checkpoints import GOLDEN
 from helpers.checks.verdict import MIME_TYPE, NOT_YET, RIGHT, WRONG, Verdict, Wrong, exercise
 from helpers.layers import RelativePositionBias
@@ -62,6 +63,27 @@ def in_context(n):
 def file_name(stage, layer, part):
     index = ("snake_1", "conv_1", "snake_2", "conv_2").index(part)
     return f"encoder.block.{stage + 1}.block.{layer}.block.{index}"
+
+
+def periodic(period_of=lambda period: period, books_of=lambda n: n, of=lambda mask: mask):
+    """A periodic prompt with one thing changed."""
+    return lambda shape, period, n: masks.codebook_mask(
+        of(masks.periodic(shape, period_of(period))), books_of(n)
+    )
+
+
+def cosine(n, steps):
+    return n * np.cos(np.pi / 2 * np.arange(1, steps + 1) / steps)
+
+
+def lowest(confidence_of):
+    """Mark the least certain, by the confidence that is given."""
+
+    def choose(log_p, noise, strength, count):
+        confidence = confidence_of(log_p, noise, strength)
+        return confidence < np.sort(confidence)[count]
+
+    return choose
 
 
 EXERCISES = [  # check, what else it gets, a right answer, wrong ones
@@ -160,6 +182,46 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
     (
         proven.weights_megabytes, [nn.Linear(999, 1000)], 4,
         [1, 2, 8, 32, 4e6, 4e6 / 1024**2, 5, "four"],
+    ),
+    (
+        played.prompt, [], periodic(),
+        [
+            lambda *given: 1 - periodic()(*given), periodic(books_of=lambda n: 100),
+            periodic(books_of=lambda n: n + 1), periodic(of=lambda mask: 0 * mask),
+            periodic(of=lambda mask: 1 - mask), periodic(period_of=lambda period: 0),
+            periodic(period_of=lambda period: period - 1), lambda shape, period, n: masks.full(shape)[0],
+            lambda shape, period, n: masks.full(shape) * 0.5, lambda shape, period, n: period.wrong,
+            lambda shape, period, n: masks.periodic(shape, period) | (np.arange(shape[1]) < n)[:, None],
+        ],
+    ),
+    (
+        played.schedule, [], lambda n, steps: np.floor(cosine(n, steps)).astype(int).tolist(),
+        [
+            lambda n, steps: np.floor([n, *cosine(n, steps)[:-1]]), cosine,
+            lambda n, steps: [n * (steps - i) // steps for i in range(1, steps + 1)],
+            lambda n, steps: np.floor(n * np.sin(np.pi / 2 * np.arange(1, steps + 1) / steps)),
+            lambda n, steps: n - np.floor(cosine(n, steps)), lambda n, steps: np.ceil(cosine(n, steps)),
+            lambda n, steps: np.round(cosine(n, steps)), lambda n, steps: [n] * steps, lambda n, steps: n,
+            lambda n, steps: np.floor(n * np.cos(np.pi * np.arange(1, steps + 1) / steps)),
+        ],
+    ),
+    (
+        played.remasked, [], lowest(lambda log_p, noise, strength: log_p + strength * noise),
+        [
+            lowest(lambda log_p, noise, strength: -log_p - strength * noise),
+            lowest(lambda log_p, noise, strength: np.where(log_p < 1, -log_p - strength * noise, np.inf)),
+            lowest(lambda log_p, noise, strength: log_p), lambda *_: np.zeros(40, bool),
+            lowest(lambda log_p, noise, strength: log_p + noise),
+            lowest(lambda log_p, noise, strength: log_p - strength * noise),
+            lowest(lambda log_p, noise, strength: np.exp(log_p) + strength * noise),
+            lambda log_p, noise, strength, count: np.argsort(log_p + strength * noise)[:count],
+            lambda log_p, noise, strength, count: np.arange(40) < count,
+            lambda log_p, noise, strength, count: log_p + strength * noise,
+            lambda log_p, noise, strength, count: (
+                ~lowest(lambda *_: log_p + strength * noise)(log_p, noise, strength, count)
+            ),
+            lowest(lambda log_p, noise, strength: np.where(log_p < 1, np.arange(40), np.inf)),
+        ],
     ),
     (built.attention_scale, [], 8, [1280**0.5, 64, 20, 3, "eight"]),
 ]  # fmt: skip

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import traitlets
 
-from helpers import masks
+from helpers import audio, masks
 from helpers.checkpoints import GOLDEN
 from helpers.decoding import Step
 from helpers.errors import InputError
-from helpers.vamp import Prompt
+from helpers.vamp import PRESETS, Prompt
 from helpers.vampnet import TorchPipeline
-from helpers.widgets import CodeGrid, DecodingView, Live, MaskEditor, Player, Recording
+from helpers.widgets import CodeGrid, DecodingView, Live, MaskEditor, Player, Recording, SoundFile
 
 RATE = 8000
 SECONDS = 10  # after which a thread that should have ended has not
@@ -224,6 +224,22 @@ def test_the_editors_mask_follows_the_brush(pipeline, codes):
     assert editor.summary.value.startswith("100.0% of the tokens")
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_drawn_whatever_was_painted_before(pipeline, codes, name):
+    sound = np.zeros((1, codes.shape[-1] * pipeline.hop), np.float32)
+    sound[:, 20 * pipeline.hop :: 7] = 0.5
+    editor = MaskEditor(pipeline, codes, sound)
+    for _ in range(2):
+        editor.presets[name].click()
+        expected = PRESETS[name].mask(pipeline, codes.shape, sound, pipeline.sample_rate)
+        np.testing.assert_array_equal(editor.mask, expected)
+        painted(editor.grid, 1 - expected)
+
+
+def test_without_a_sound_there_is_no_preset_for_onsets(pipeline, codes):
+    assert "rhythm" in PRESETS and "rhythm" not in MaskEditor(pipeline, codes).presets
+
+
 # --- Decoding, played back --------------------------------------------------------------------------------
 
 
@@ -298,12 +314,52 @@ def test_live_says_what_went_wrong():
     assert "steps must be at least 1" in live.status.value
 
 
-@pytest.mark.parametrize("kind", ["grid", "editor", "decoding"])
-def test_each_has_a_still_picture(pipeline, codes, kind):
+# --- A sound of one's own ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def wav(tmp_path):
+    """A file with two channels of a tone, one second long."""
+    audio.save(tmp_path / "tone.wav", np.stack([tone(0.5, 1.0), tone(0.25, 1.0)]), RATE)
+    return tmp_path / "tone.wav"
+
+
+def uploaded(chosen, name, content):
+    """Let the front end send a file, the way a browser's arrives."""
+    file = {"name": name, "type": "audio/wav", "size": len(content), "last_modified": 0}
+    chosen.upload.set_state({"value": [{**file, "content": memoryview(content)}]})
+
+
+def test_the_sound_is_the_named_file_until_another_is_uploaded(tmp_path, wav):
+    chosen = SoundFile(wav, seconds=0.5)
+    assert (chosen.name, chosen.sample_rate, chosen.audio.shape) == ("tone.wav", RATE, (2, RATE // 2))
+    assert chosen.caption.value == "tone.wav: 0.5 of 1.0 s, 2 channels, 8000 Hz"
+    audio.save(tmp_path / "other.wav", tone(0.1, 0.25), 2 * RATE)
+    uploaded(chosen, "other.wav", (tmp_path / "other.wav").read_bytes())
+    np.testing.assert_allclose(chosen.audio, tone(0.1, 0.25)[None], atol=1e-6)
+    assert (chosen.name, chosen.sample_rate) == ("other.wav", 2 * RATE)
+    assert chosen.caption.value == "other.wav: 0.1 s, 1 channel, 16000 Hz"
+
+
+def test_a_file_that_is_no_sound_is_named_and_the_sound_stays(wav):
+    chosen = SoundFile(wav, seconds=9)
+    uploaded(chosen, "letter.wav", b"Dear reader")
+    assert chosen.caption.value.startswith("letter.wav cannot be read as audio")
+    assert chosen.name == "tone.wav" and chosen.audio.shape == (2, RATE)
+
+
+def test_a_sound_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(InputError, match="none.wav"):
+        SoundFile(tmp_path / "none.wav", seconds=9)
+
+
+@pytest.mark.parametrize("kind", ["grid", "editor", "decoding", "sound file"])
+def test_each_has_a_still_picture(pipeline, codes, wav, kind):
     make = {
         "grid": lambda: CodeGrid(codes, 57.4),
         "editor": lambda: MaskEditor(pipeline, codes),
         "decoding": lambda: DecodingView(Recording(codes, masks.full(codes.shape)), pipeline),
+        "sound file": lambda: SoundFile(wav, seconds=9),
     }
     shown = make[kind]()._repr_mimebundle_()
     assert (shown[0] if isinstance(shown, tuple) else shown)["image/png"].startswith(b"\x89PNG")

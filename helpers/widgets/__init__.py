@@ -4,5 +4,6 @@ from helpers.widgets.decoding import DecodingView, Recording
 from helpers.widgets.grid import CodeGrid, MaskEditor
 from helpers.widgets.live import Live
 from helpers.widgets.player import Player
+from helpers.widgets.sound_file import SoundFile
 
-__all__ = ["CodeGrid", "DecodingView", "Live", "MaskEditor", "Player", "Recording"]
+__all__ = ["CodeGrid", "DecodingView", "Live", "MaskEditor", "Player", "Recording", "SoundFile"]

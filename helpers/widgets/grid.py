@@ -11,7 +11,7 @@ import traitlets
 from helpers import masks, plots
 from helpers.errors import InputError
 from helpers.runtime import Pipeline
-from helpers.vamp import Prompt
+from helpers.vamp import PRESETS, Prompt
 from helpers.widgets import still
 
 HERE = Path(__file__).parent
@@ -118,7 +118,8 @@ class MaskEditor(ipywidgets.VBox):
     """A grid to paint a mask on, and the rules of `vamp.Prompt` to start from; `mask` is the result.
 
     codes: int (1, C, T), of `pipeline`. audio: their sound, (channels, N) at the pipeline's sample rate;
-    only the rule for onsets needs it. A rule that is changed draws the mask anew.
+    only the rule for onsets needs it. A rule that is changed draws the mask anew; `presets` are buttons
+    that change all of them at once.
     """
 
     def __init__(
@@ -146,11 +147,18 @@ class MaskEditor(ipywidgets.VBox):
             self.controls.pop("onsets")
         for control in self.controls.values():
             control.observe(self._apply, "value")
+        self.presets = {
+            name: ipywidgets.Button(description=name, layout={"width": "auto"})
+            for name, preset in PRESETS.items()
+            if audio is not None or not preset.onsets
+        }
+        for name, button in self.presets.items():
+            button.on_click(lambda _, preset=PRESETS[name]: self.begin_with(preset))
         self.summary = ipywidgets.Label()
         rules = ipywidgets.GridBox(
             list(self.controls.values()), layout={"grid_template_columns": "repeat(2, 400px)"}
         )
-        super().__init__([rules, self.grid, self.summary])
+        super().__init__([ipywidgets.HBox(list(self.presets.values())), rules, self.grid, self.summary])
         self._apply()
         self._summarize()
         self.grid.observe(self._summarize, "hidden")
@@ -163,6 +171,14 @@ class MaskEditor(ipywidgets.VBox):
     @mask.setter
     def mask(self, mask: np.ndarray) -> None:
         self.grid.mask = mask
+
+    def begin_with(self, prompt: Prompt) -> None:
+        """Set the sliders as the prompt says, and draw its mask."""
+        values = {**vars(prompt), "codebooks": self._most_books(prompt)}
+        with self.grid.hold_sync():  # the masks in between are not worth sending
+            for name, control in self.controls.items():
+                control.value = min(values[name], control.max)
+            self._apply()
 
     def _most_books(self, prompt: Prompt) -> int:
         return self.grid.n_codebooks if prompt.codebooks is None else prompt.codebooks
