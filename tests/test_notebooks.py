@@ -34,6 +34,28 @@ def refuse(*arguments, **settings):
 socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = socket.create_connection = refuse
 """
 
+TOUCH_EVERYTHING = """
+import gc
+
+import ipywidgets
+
+from helpers.widgets import Live
+
+widgets = [thing for thing in gc.get_objects() if issubclass(type(thing), ipywidgets.Widget)]
+for end in (0, -1):
+    for widget in widgets:
+        if isinstance(widget, ipywidgets.Button):
+            widget.click()
+        elif isinstance(widget, ipywidgets.Dropdown):
+            widget.index = range(len(widget.options))[end]
+        elif isinstance(widget, (ipywidgets.IntSlider, ipywidgets.FloatSlider)):
+            widget.value = (widget.min, widget.max)[end]
+    for live in widgets:
+        if isinstance(live, Live):
+            live.wait()
+            assert live.error is None and live.result is not None, live.error
+"""
+
 
 def read(path: Path) -> nbformat.NotebookNode:
     return nbformat.read(path, as_version=4)
@@ -67,10 +89,11 @@ def test_there_is_a_first_notebook():
 # --- Running ----------------------------------------------------------------------------------------------
 
 
-def executed(path: Path) -> nbformat.NotebookNode:
-    """The notebook after a run without a network; a cell that fails raises."""
+def executed(path: Path, afterwards: str = "") -> nbformat.NotebookNode:
+    """The notebook after a run without a network, and some code after it; a cell that fails raises."""
     notebook = read(path)
     notebook.cells.insert(0, nbformat.v4.new_code_cell(NO_NETWORK))
+    notebook.cells.append(nbformat.v4.new_code_cell(afterwards))
     client = nbclient.NotebookClient(
         notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
     )
@@ -86,7 +109,7 @@ def verdicts(notebook: nbformat.NotebookNode) -> dict[str, str]:
 
 @each_notebook
 def test_runs_top_to_bottom_without_network_and_without_noise(path):
-    notebook = executed(path)
+    notebook = executed(path, TOUCH_EVERYTHING)  # what fails in a callback, a plain run doesn't show
     seen = ""
     for cell in notebook.cells:
         outputs = cell.get("outputs", [])
