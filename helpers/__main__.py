@@ -92,7 +92,12 @@ def parser() -> Parser:
     command = commands.add_parser("export", help="checkpoints to a bundle of four ONNX graphs")
     add_checkpoints(command, required=True)
     command.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="the directory to write")
-    command.add_argument("--precision", default="fp32", help="fp32, the only one so far")
+    command.add_argument(
+        "--precision",
+        default="fp32",
+        metavar="NAME",
+        help="fp32, fp16 (weights stored so), int8 (small and fast), int8-block, int4 (default: %(default)s)",
+    )
     command.add_argument("--opset", type=int, default=23, metavar="N", help="17 to 23 (default: %(default)s)")
     command.add_argument(
         "--external-data", action="store_true", help="put the weights beside the graphs, in NAME.onnx.data"
@@ -257,10 +262,10 @@ def run_download(arguments: argparse.Namespace) -> None:
 
 def run_export(arguments: argparse.Namespace) -> None:
     from helpers.export import check_opset, export_bundle
+    from helpers.quantize import check_precision
     from helpers.transfer import load_models
 
-    if arguments.precision != "fp32":
-        raise InputError(f"precision '{arguments.precision}' is not supported; this version exports fp32.")
+    check_precision(arguments.precision)
     check_opset(arguments.opset)
     models = load_models(arguments.checkpoints, arguments.lora)
     for report in models.reports.values():
@@ -271,9 +276,11 @@ def run_export(arguments: argparse.Namespace) -> None:
             bar.set_description(name)
             bar.update()
 
-        bundle = export_bundle(models, arguments.out, arguments.opset, arguments.external_data, on_graph)
+        bundle = export_bundle(
+            models, arguments.out, arguments.opset, arguments.external_data, on_graph, arguments.precision
+        )
     megabytes = sum(path.stat().st_size for path in bundle.iterdir()) / 1e6
-    print(f"wrote {bundle}: four graphs, opset {arguments.opset}, fp32, {megabytes:.1f} MB")
+    print(f"wrote {bundle}: four graphs, opset {arguments.opset}, {arguments.precision}, {megabytes:.1f} MB")
 
 
 def run_verify(arguments: argparse.Namespace) -> int:

@@ -11,10 +11,12 @@ from helpers import masks
 from helpers.checkpoints import MODELS, NAMES, course_checkpoints
 from helpers.evaluate.report import Requirement, requirements_section
 from helpers.export import export_bundle
+from helpers.fidelity import Finding, clip_tokens, examples, loss
 from helpers.files import sha256
-from helpers.runtime import Pipeline
+from helpers.quantize import METHODS, limits, write_smaller
+from helpers.runtime import STAGES, OnnxGraph, Pipeline
 from helpers.transfer import load_models
-from helpers.vampnet import TorchPipeline
+from helpers.vampnet import KEEP_IN_FLOAT, TorchPipeline
 from helpers.verify import count_encoder_ties
 
 CLIPS = sorted((Path(__file__).parent.parent / "data").rglob("*.flac"))
@@ -84,6 +86,28 @@ def test_onnx_runtime_gives_pytorchs_tokens_on_every_clip(path, pipelines, cours
     vamps = [pipeline.vamp(codes, mask, seed=1) for pipeline in pipelines]
     np.testing.assert_array_equal(*vamps)
     assert (vamps[0] != codes).mean() > 0.3
+
+
+@pytest.mark.parametrize("precision", METHODS)
+def test_smaller_transformers_are_within_their_limits(precision, pipelines, tmp_path):
+    in_onnx, in_torch = pipelines
+    codes = clip_tokens(in_torch)
+    for name in STAGES:
+        path = write_smaller(in_onnx.graphs[name].path, tmp_path / f"{name}.onnx", precision, KEEP_IN_FLOAT)
+        lost = loss(OnnxGraph(path), in_onnx.graphs[name], examples(in_torch, name, codes[::3]))
+        for measure, limit in limits(name, precision).items():
+            assert Finding(name, precision, measure, lost.measures[measure], limit).passed, (name, measure)
+
+
+def test_the_embeddings_projection_is_what_8_bit_would_cost(pipelines, tmp_path):
+    """Why `KEEP_IN_FLOAT` is what it is: a checkpoint without this would not need it."""
+    in_onnx, in_torch = pipelines
+    graph, asked = in_onnx.graphs["coarse"], examples(in_torch, "coarse", clip_tokens(in_torch)[::3])
+    kl = {
+        keep: loss(OnnxGraph(write_smaller(graph.path, tmp_path / "s.onnx", "int8", keep)), graph, asked).kl
+        for keep in ((), KEEP_IN_FLOAT)
+    }
+    assert kl[()] > 2 * kl[KEEP_IN_FLOAT]
 
 
 def test_the_scores_are_of_these_files(evaluation):
