@@ -13,6 +13,7 @@ import helpers.checks.codec as sound
 import helpers.checks.export as proven
 import helpers.checks.layers as built
 import helpers.checks.play as played
+import helpers.checks.train as trained
 import helpers.checks.weights as moved
 from helpers import checkpoints, masks
 from helpers.checkpoints import GOLDEN
@@ -221,6 +222,24 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
                 ~lowest(lambda *_: log_p + strength * noise)(log_p, noise, strength, count)
             ),
             lowest(lambda log_p, noise, strength: np.where(log_p < 1, np.arange(40), np.inf)),
+        ],
+    ),
+    (
+        trained.straight_through, [], lambda frames, rows: frames + (rows - frames).detach(),
+        [
+            lambda frames, rows: frames, lambda frames, rows: rows, lambda frames, rows: rows - frames,
+            lambda frames, rows: rows.detach(), lambda frames, rows: frames + rows,
+            lambda frames, rows: rows + frames - frames.detach(),
+            lambda frames, rows: 2 * frames + (rows - 2 * frames).detach(), lambda frames, rows: 3,
+        ],
+    ),
+    (
+        trained.in_use, [], lambda codes: [len(codes[:, i].unique()) for i in range(codes.shape[1])],
+        [
+            lambda codes: [codes[:, 0].numel()] * 3, lambda codes: codes.amax((0, 2)),
+            lambda codes: codes.amax((0, 2)) + 1, lambda codes: [len(book.unique()) for book in codes[0]],
+            lambda codes: [sum(len(clip[i].unique()) for clip in codes) for i in range(3)],
+            lambda codes: len(codes.unique()), lambda codes: "many", lambda codes: [1, 2, 3],
         ],
     ),
     (built.attention_scale, [], 8, [1280**0.5, 64, 20, 3, "eight"]),
