@@ -80,6 +80,7 @@ def test_a_step_is_as_long_whatever_the_scale_of_the_codecs_rows(codec_path, tok
     scores = []
     for path in (codec_path, tmp_path / "codec.pth"):
         training = TransformerTraining(COARSE, path, *tokens)
+        training.save(tmp_path / "coarse.pth")  # in the middle of a run it goes on afterwards
         for step in range(5):
             training.step(step, 0.0)
         scores.append(training.check()["score"])
@@ -87,7 +88,7 @@ def test_a_step_is_as_long_whatever_the_scale_of_the_codecs_rows(codec_path, tok
         model, _ = transfer_vampnet(checkpoints.read(tmp_path / "coarse.pth"), checkpoints.read(path))
         training.model = model
         assert training.check()["score"] == pytest.approx(scores[-1], abs=1e-4)  # written as it computes
-    assert scores[0] == pytest.approx(scores[1], abs=1e-3)
+    assert scores[0] == pytest.approx(scores[1], abs=0.01)  # but for the MASK rows
 
 
 # --- Masks and tokens -------------------------------------------------------------------------------------

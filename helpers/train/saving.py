@@ -85,7 +85,9 @@ def save_vampnet(
     path: str | os.PathLike, model: VampNet, kwargs: dict, dtype: torch.dtype = torch.float32
 ) -> None:
     """Write a transformer. Of its token table only the MASK rows: the others are the codec's."""
-    collect = Collect(model.state_dict())
+    # The first layer may be trained in other units (`transformer.PerDeviation`); a file has its weight.
+    first = {"embedding.out_proj.weight": model.embedding.out_proj.weight}
+    collect = Collect(model.state_dict() | first)
     walk_vampnet(collect, model.config)
     rows = collect.state["embedding.table"].unflatten(0, (model.config.n_codebooks, -1))
     collect.tensors["embedding.special.MASK"] = rows[:, -1]

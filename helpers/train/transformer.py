@@ -5,7 +5,6 @@ schedule): a moment of the decoding is uniform, and its share of hidden places f
 model has met every state that the decoding loop will show it.
 """
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -252,9 +251,7 @@ class TransformerTraining:
             optimizer.load_state_dict(its_state)
 
     def save(self, path: Path) -> None:
-        model = copy.deepcopy(self.model)
-        parametrize.remove_parametrizations(model.embedding.out_proj, "weight")
-        save_vampnet(path, model, self.kwargs, self.dtype)
+        save_vampnet(path, self.model, self.kwargs, self.dtype)
 
     def step(self, step: int, progress: float) -> dict[str, float]:
         """One step on crops and masks that follow from the seed and the step's number alone."""
