@@ -157,11 +157,15 @@ def _operators(graph: onnx.GraphProto) -> Counter[str]:
 
 
 def weights_by_part(path: str | os.PathLike) -> dict[str, int]:
-    """Bytes of an ONNX file's weights by the first two parts of their names, whole bytes a number."""
+    """Bytes of an ONNX file's weights by the first two parts of their names, whole bytes a number.
+
+    What has no name in the model, such as a shape that the exporter stored, is counted as constants.
+    """
     sizes: dict[str, int] = defaultdict(int)
     for weight in onnx.load(path, load_external_data=False).graph.initializer:
+        part = ".".join(weight.name.split(".")[:2]) if "." in weight.name else "constants"
         n_bytes = onnx.helper.tensor_dtype_to_np_dtype(weight.data_type).itemsize
-        sizes[".".join(weight.name.split(".")[:2])] += _n_elements(weight) * n_bytes
+        sizes[part] += _n_elements(weight) * n_bytes
     return sizes
 
 

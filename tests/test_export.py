@@ -17,6 +17,7 @@ from refusals import refused
 from helpers import export, files
 from helpers.checkpoints import ROOT
 from helpers.export import export_bundle, graphs_to_export, save_graph, to_onnx
+from helpers.inspection import operators, weights_by_part
 from helpers.runtime import GRAPHS, MANIFEST, Pipeline
 
 BUNDLE_FILES = sorted([MANIFEST, *(f"{name}.onnx" for name in GRAPHS)])
@@ -483,3 +484,14 @@ def test_json_is_readable(tmp_path):
     files.write_json(tmp_path / "x.json", {"name": "Größe", "n": [1]})
     assert "Größe" in (tmp_path / "x.json").read_text(encoding="utf-8")
     assert files.sha256(tmp_path / "x.json") == sha256(tmp_path / "x.json")
+
+
+def test_a_graph_tells_its_operators_and_where_its_weights_are(bundle, models):
+    n_layers = models.coarse.config.n_layers
+    assert operators(bundle / "coarse.onnx")["Attention"] == n_layers
+    assert operators(bundle / "coarse.onnx")["RMSNormalization"] == 2 * n_layers + 1
+    parts = weights_by_part(bundle / "coarse.onnx")
+    for i, layer in enumerate(models.coarse.layers):
+        assert parts[f"layers.{i}"] == 4 * sum(weight.numel() for weight in layer.parameters())
+    constants = parts.pop("constants")
+    assert sum(parts.values()) == 4 * sum(weight.numel() for weight in models.coarse.parameters()) > constants
