@@ -164,12 +164,21 @@ def by_layers(errors: dict[str, np.ndarray], ax: Axes | None = None) -> Axes:
 
 
 def by_frames(
-    lines: dict[str, np.ndarray], n_frames: Sequence[int], label: str, ax: Axes | None = None
+    lines: dict[str, np.ndarray],
+    n_frames: Sequence[int],
+    label: str,
+    limit: float | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
-    """One or more quantities at several lengths, on logarithmic scales; a zero has no place there."""
+    """One or more quantities at several lengths, on logarithmic scales, and the limit that they should keep.
+
+    A zero has no place on such a scale and is left out.
+    """
     with _axes(ax, height=2.8) as ax:
         for (name, line), colour in zip(lines.items(), SERIES):
             ax.loglog(n_frames, line, "o-", color=colour, markersize=4, label=name)
+        if limit is not None:
+            ax.axhline(limit, color=GREY, linestyle="--", label="limit")
         ax.set(xlabel="frames", ylabel=label)
         ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
