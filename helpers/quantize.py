@@ -26,24 +26,30 @@ LARGEST_HALF = 65504.0
 Method = Callable[[Path, Sequence[str]], onnx.ModelProto]
 
 
-def matrix_products(source: str | os.PathLike) -> list[str]:
-    """The names of a graph's matrix products with a weight: those that can be quantized."""
+def matrix_products(source: str | os.PathLike, operator: str = "MatMul") -> list[str]:
+    """The names of a graph's matrix products with a weight: those that can be quantized.
+
+    operator: another kind of node that multiplies by weights, "Conv" for one.
+    """
     graph = onnx.load(source, load_external_data=False).graph
     weights = {weight.name for weight in graph.initializer}
-    return [node.name for node in graph.node if node.op_type == "MatMul" and node.input[1] in weights]
+    return [node.name for node in graph.node if node.op_type == operator and node.input[1] in weights]
 
 
-def dynamic(source: Path, products: Sequence[str], weight_type: str = "QInt8") -> onnx.ModelProto:
+def dynamic(
+    source: Path, products: Sequence[str], weight_type: str = "QInt8", operator: str = "MatMul"
+) -> onnx.ModelProto:
     """8-bit weights, a scale for each output; activations become 8 bit at each run, by what they hold then.
 
     Signed weights: processors multiply unsigned activations by signed weights, the other kinds are slower.
+    operator: the kind of node in `products`, "Conv" for one.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     return _through_a_file(
         quantize_dynamic,
         source,
-        op_types_to_quantize=["MatMul"],
+        op_types_to_quantize=[operator],
         nodes_to_quantize=list(products),
         per_channel=True,
         weight_type=QuantType[weight_type],

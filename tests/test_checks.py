@@ -13,6 +13,7 @@ import helpers.checks.codec as sound
 import helpers.checks.export as proven
 import helpers.checks.layers as built
 import helpers.checks.play as played
+import helpers.checks.quantize as smaller
 import helpers.checks.train as trained
 import helpers.checks.weights as moved
 from helpers import checkpoints, masks
@@ -59,6 +60,14 @@ WHOLE = np.arange(40)  # tokens of which pieces with less than three frames of c
 
 def in_context(n):
     return np.where(WHOLE % 10 < 3 - n, -1, WHOLE)
+
+
+def largest(weight, axis):
+    return np.abs(weight).max(axis)
+
+
+def rounded(weight, scales):
+    return np.round(weight / scales), scales
 
 
 def file_name(stage, layer, part):
@@ -242,6 +251,25 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
             lambda codes: len(codes.unique()), lambda codes: "many", lambda codes: [1, 2, 3],
         ],
     ),
+    (
+        smaller.per_output, [], lambda weight: rounded(weight, largest(weight, 0) / 127),
+        [
+            lambda weight: rounded(weight, np.abs(weight).max() / 127),
+            lambda weight: rounded(weight, np.abs(weight).max(1, keepdims=True) / 127),
+            lambda weight: rounded(weight, largest(weight, 0) / 63),
+            lambda weight: (rounded(weight, largest(weight, 0) / 128)[0] * 1.0, largest(weight, 0) / 128),
+            lambda weight: (weight / (largest(weight, 0) / 127), largest(weight, 0) / 127),
+            lambda weight: ((weight / (largest(weight, 0) / 127)).astype(np.int8), largest(weight, 0) / 127),
+            lambda weight: (rounded(weight, largest(weight, 0) / 127)[0], 127 / largest(weight, 0)),
+            lambda weight: (weight.T, largest(weight, 0)), lambda weight: weight,
+            lambda weight: (weight, np.ones(9)),
+        ],
+    ),
+    (
+        smaller.needs_float, [{"embedding": 0.8, "self_attn": 0.001, "classifier": 0.01}], "embedding",
+        ["self_attn", "classifier", "norm"],
+    ),
+    (smaller.bits_a_weight, [], 4.5, [4, 5, 20, 0.5625, 8, "four"]),
     (built.attention_scale, [], 8, [1280**0.5, 64, 20, 3, "eight"]),
 ]  # fmt: skip
 each_exercise = pytest.mark.parametrize(
