@@ -9,6 +9,8 @@ import importlib
 import io
 import math
 import os
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -139,30 +141,61 @@ def save(path: str | os.PathLike, audio: np.ndarray, sample_rate: int) -> None:
     WAV and FLAC are 24-bit PCM, OGG is Vorbis. Samples beyond full scale are clipped, never wrapped.
     Raises InputError for another suffix, more than one item, or a file that cannot be written.
     """
-    path = Path(path)
+    save_stream(path, [audio], sample_rate)
+
+
+def save_stream(path: str | os.PathLike, pieces: Iterable[np.ndarray], sample_rate: int) -> None:
+    """Write audio that comes piece after piece, each shaped as for `save`; no more than one is kept."""
+    path, sample_rate = Path(path), _positive("sample rate", sample_rate)
     check_suffix(path)
-    batch, sample_rate = as_batch(audio), _positive("sample rate", sample_rate)
-    if len(batch) > 1:
-        raise InputError(f"audio is a batch of {len(batch)}; write one item to a file.")
     kind, subtype = FILE_FORMATS[path.suffix.lower()]
     if subtype == "VORBIS" and sample_rate > VORBIS_HIGHEST_RATE:
         raise InputError(
             f"OGG holds rates up to {VORBIS_HIGHEST_RATE} Hz, not {sample_rate}; write WAV or FLAC."
         )
-    soundfile = _library("soundfile")
-    samples, channels = batch[0].T, batch.shape[1]
-    encoded = io.BytesIO()  # in memory first: libsndfile says nothing when the disk fills at its last bytes
-    try:
-        with soundfile.SoundFile(encoded, "w", sample_rate, channels, subtype, format=kind) as file:
-            for start in range(0, len(samples), PIECE_FRAMES):
-                file.write(samples[start : start + PIECE_FRAMES].clip(-1, 1))
-    except soundfile.SoundFileError as error:
-        raise InputError(
-            f"{path.suffix} cannot hold {channels} channels at {sample_rate} Hz; write a .wav "
-            "file, or change the rate or the channels."
-        ) from error
-    with written_whole(path) as temporary:
-        temporary.write_bytes(encoded.getbuffer())
+    pieces = map(_one_item, pieces)
+    first = next(pieces, None)
+    if first is None:
+        raise InputError(f"audio is empty: there is nothing to write to {path}.")
+    soundfile, channels = _library("soundfile"), first.shape[1]
+    with written_whole(path) as temporary, _Watched(temporary, "wb") as target:
+        try:
+            with soundfile.SoundFile(target, "w", sample_rate, channels, subtype, format=kind) as file:
+                for samples in (piece[0].T for piece in chain([first], pieces)):
+                    for start in range(0, len(samples), PIECE_FRAMES):
+                        file.write(samples[start : start + PIECE_FRAMES].clip(-1, 1))
+        except (soundfile.SoundFileError, AssertionError) as error:  # the latter for a piece cut short
+            if target.failure is None:
+                raise InputError(
+                    f"{path.suffix} cannot hold {channels} channels at {sample_rate} Hz; write a .wav "
+                    "file, or change the rate or the channels."
+                ) from error
+        if target.failure is not None:
+            raise target.failure
+
+
+def _one_item(audio: np.ndarray) -> np.ndarray:
+    """Audio as (1, channels, N). Raises InputError for more than one item."""
+    batch = as_batch(audio)
+    if len(batch) > 1:
+        raise InputError(f"audio is a batch of {len(batch)}; write one item to a file.")
+    return batch
+
+
+class _Watched(io.FileIO):
+    """A file that remembers why it could not be written: libsndfile says nothing of a disk that is full."""
+
+    failure: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """All of `data`; what is missing at the end of the count was not written."""
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.failure = error
+        return len(data) - len(rest)
 
 
 # --- Shape and rate ---------------------------------------------------------------------------------------

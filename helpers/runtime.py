@@ -6,8 +6,9 @@ decoding loop and `encode(..., condition=False)` need only numpy and onnxruntime
 
 import json
 import os
+import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -16,15 +17,18 @@ import numpy as np
 
 from helpers import audio as sound
 from helpers import masks
+from helpers.cores import n_cores
 from helpers.decoding import Seed, Settings, Step, decode_masked, seeds_of
 from helpers.errors import InputError, Notice, first_line
+from helpers.windows import Layout, even_size, in_pieces
 
 MANIFEST = "bundle.json"
 CPU = "CPUExecutionProvider"
 STAGES = ("coarse", "c2f")
 GRAPHS = ("codec_encoder", "codec_decoder", *STAGES)
 TARGET_LUFS = -24.0  # the loudness VampNet's models were trained at
-PIECE_SECONDS = 10  # how much audio the codec is given at once
+PIECE_SECONDS = 5  # how much audio a thread is given at once, at most; more takes memory and no less time
+STREAM_SECONDS = 1  # how much audio comes at once while tokens arrive; less would mostly decode context
 Graph = Callable[[np.ndarray], np.ndarray]
 OnStep = Callable[[Step], object]
 NOT_IMPLEMENTED = {
@@ -67,12 +71,14 @@ MAY_BE_ZERO = ("n_conditioning_codebooks", "encoder_context", "decoder_context")
 class Pipeline:
     """A VampNet: four functions from array to array, and what to do with them.
 
-    `graphs` maps each name in GRAPHS to its function; `Pipeline.open` takes them from a bundle.
+    `graphs` maps each name in GRAPHS to its function; `Pipeline.open` takes them from a bundle. The codec's
+    are called from `n_threads` threads at once.
     """
 
-    def __init__(self, spec: Spec, graphs: Mapping[str, Graph]):
+    def __init__(self, spec: Spec, graphs: Mapping[str, Graph], n_threads: int = 1):
         self.spec = spec
         self.graphs = graphs
+        self.n_threads = n_threads
         self.sample_rate, self.hop = spec.sample_rate, spec.hop
         self.n_codebooks, self.codebook_size, self.mask_token = (
             spec.n_codebooks,
@@ -83,15 +89,22 @@ class Pipeline:
         self.n_conditioning_codebooks = spec.n_conditioning_codebooks
 
     @classmethod
-    def open(cls, bundle: str | os.PathLike, providers: Sequence[str] | None = None) -> "Pipeline":
+    def open(
+        cls, bundle: str | os.PathLike, providers: Sequence[str] | None = None, threads: int | None = None
+    ) -> "Pipeline":
         """Open a bundle. Sessions start when first used, so encoding alone does not load the transformers.
 
         providers: ONNX Runtime's execution providers, the preferred first; None = CPU. One that is not
-        there is left out with a warning. Raises InputError for what is not a complete bundle.
+        there is left out with a warning. threads: None = one a core. Raises InputError for what is not a
+        complete bundle.
         """
         spec, paths = read_manifest(bundle)
         chosen = available_providers([providers] if isinstance(providers, str) else providers or [])
-        return cls(spec, {name: OnnxGraph(path, chosen) for name, path in paths.items()})
+        threads = n_cores() if threads is None else threads
+        # A transformer's matrix products keep all threads busy; the codec's windows keep one each.
+        per_call = {name: threads if name in STAGES else 1 for name in GRAPHS}
+        graphs = {name: OnnxGraph(path, chosen, per_call[name]) for name, path in paths.items()}
+        return cls(spec, graphs, threads if chosen[0] == CPU else 1)
 
     # --- audio to codes and back
 
@@ -111,22 +124,61 @@ class Pipeline:
             audio = sound.pad_to_multiple(sound.mono(audio), self.hop)
         n_hops = max(audio.shape[-1] // self.hop, self.spec.shortest_input)
         audio = sound.fit_length(audio, n_hops * self.hop)
-        return self._in_pieces("codec_encoder", audio, n_hops, self.hop, 1, self.spec.encoder_context)
+        return in_pieces(
+            self.graphs["codec_encoder"],
+            audio,
+            n_hops,
+            self._share(n_hops),
+            self.hop,
+            1,
+            self.spec.encoder_context,
+            self.n_threads,
+        )
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Codes int64 (B, C, T) -> audio float32 (B, 1, M) at `sample_rate`. MASK sounds as token 0."""
-        codes = self._checked(codes)
-        codes = np.where(codes == self.mask_token, 0, codes)
-        return self._in_pieces(
-            "codec_decoder", codes, codes.shape[-1], 1, self.hop, self.spec.decoder_context
-        )
+        return np.concatenate(list(self.decode_stream(codes)), axis=-1)
 
-    def _in_pieces(
-        self, graph: str, x: np.ndarray, n_frames: int, step_in: int, step_out: int, context: int
-    ) -> np.ndarray:
-        """Run a convolutional graph ten seconds at a time, see `in_pieces`."""
-        piece = sound.seconds_to_frames(PIECE_SECONDS, self.sample_rate, self.hop)
-        return in_pieces(self.graphs[graph], x, n_frames, piece, step_in, step_out, context)
+    def decode_stream(
+        self, codes: np.ndarray | Iterable[np.ndarray], frames: int | None = None
+    ) -> Iterator[np.ndarray]:
+        """Audio float32 (B, 1, m), piece after piece; one after the other they are what `decode` gives.
+
+        codes: int64 (B, C, T), or an iterable of such arrays that follow one another in time, of any
+        lengths: what they suffice for comes before the next is asked for. Memory does not grow with the
+        length. frames: how many of them make a piece (None: a second of tokens that arrive, and of an array
+        an even share for each thread); the first needs a few more, see `Spec.decoder_context`.
+        """
+        size = None if frames is None else _frames("frames", frames)
+        layout = Layout(1, self.hop, self.spec.decoder_context)
+        if isinstance(codes, Iterable) and not isinstance(codes, np.ndarray):
+            size = size or sound.seconds_to_frames(STREAM_SECONDS, self.sample_rate, self.hop)
+            arrivals = self._arriving(codes)
+            return layout.of_stream(self.graphs["codec_decoder"], arrivals, size, self.n_threads)
+        codes = self._sounding(codes)
+        size = size or self._share(codes.shape[-1])
+        return layout.of_whole(self.graphs["codec_decoder"], codes, size, self.n_threads)
+
+    def _arriving(self, parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        n_items = None
+        for part in map(self._sounding, parts):
+            n_items = n_items or len(part)
+            if len(part) != n_items:
+                raise InputError(
+                    f"codes that come one after the other have {n_items} and then {len(part)} items; give "
+                    "each the same number."
+                )
+            yield part
+
+    def _sounding(self, codes: np.ndarray) -> np.ndarray:
+        """Checked codes with token 0 for MASK."""
+        codes = self._checked(codes)
+        return np.where(codes == self.mask_token, 0, codes)
+
+    def _share(self, n_frames: int) -> int:
+        """How many of `n_frames` a thread is given at once."""
+        longest = sound.seconds_to_frames(PIECE_SECONDS, self.sample_rate, self.hop)
+        return even_size(n_frames, longest, self.n_threads)
 
     # --- codes to codes
 
@@ -317,26 +369,6 @@ class Pipeline:
         return codes.astype(np.int64)
 
 
-def in_pieces(
-    graph: Graph, x: np.ndarray, n_frames: int, piece: int, step_in: int, step_out: int, context: int
-) -> np.ndarray:
-    """Run a convolutional graph `piece` frames at a time, each with the context its outputs depend on.
-
-    The result is that of the whole at once, in memory that does not grow with the length. A frame is
-    `step_in` places of the input and `step_out` of the output.
-    """
-    outputs = []
-    for start in range(0, n_frames, piece):
-        last = start + piece + context >= n_frames
-        first, end = max(0, start - context), n_frames if last else start + piece + context
-        output = graph(np.ascontiguousarray(x[..., first * step_in : end * step_in]))
-        keep = slice((start - first) * step_out, None if last else (start - first + piece) * step_out)
-        outputs.append(output[..., keep])
-        if last:
-            break
-    return np.concatenate(outputs, axis=-1)
-
-
 def keep_the_ends(mask: np.ndarray) -> np.ndarray:
     """Keep the first and last frame, in every book, of each item that keeps anything at all."""
     mask = mask.copy()
@@ -352,11 +384,13 @@ def _stops(answer: object) -> bool:
 
 
 def _chunk(chunk: int | None, default: int) -> int:
-    if chunk is None:
-        return default
-    if not isinstance(chunk, int | np.integer) or isinstance(chunk, bool) or chunk < 1:
-        raise InputError(f"chunk is {chunk!r}, but should be a whole number of frames, at least 1.")
-    return int(chunk)
+    return default if chunk is None else _frames("chunk", chunk)
+
+
+def _frames(name: str, value: int) -> int:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+        raise InputError(f"{name} is {value!r}, but should be a whole number of frames, at least 1.")
+    return int(value)
 
 
 def _refuse(unknown: Mapping[str, object]) -> None:
@@ -367,14 +401,20 @@ def _refuse(unknown: Mapping[str, object]) -> None:
 
 
 class OnnxGraph:
-    """One graph of a bundle as a function from array to array; its session starts at the first call."""
+    """One graph of a bundle as a function from array to array; its session starts at the first call.
 
-    def __init__(self, path: Path, providers: Sequence[str] = (CPU,)):
+    It may be called from several threads at once; each call then computes on `threads` (0: one a core).
+    """
+
+    def __init__(self, path: Path, providers: Sequence[str] = (CPU,), threads: int = 0):
         self.path = path
         self.providers = list(providers)
+        self.threads = threads
+        self.starting = threading.Lock()
 
     def __call__(self, array: np.ndarray) -> np.ndarray:
-        session, feed = self.session, {self.input_name: array}
+        with self.starting:
+            session, feed = self.session, {self.input_name: array}
         try:
             return session.run(None, feed)[0]
         except Exception as error:  # onnxruntime raises many kinds; the input was checked before
@@ -388,6 +428,7 @@ class OnnxGraph:
         import onnxruntime  # a third of a second: not before it is needed
 
         options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
         options.log_severity_level = 4  # errors reach the user as exceptions, warnings are not for them
         try:
             session = onnxruntime.InferenceSession(str(self.path), options, providers=self.providers)

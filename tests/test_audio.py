@@ -413,6 +413,27 @@ def test_a_disk_that_fills_leaves_nothing(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["whole.flac"]
 
 
+@pytest.mark.parametrize(("name", "apart"), [("a.wav", 0), ("a.flac", 0), ("a.ogg", 0.1)])
+def test_audio_that_comes_in_pieces_is_written_as_the_whole(name, apart, tmp_path):
+    stereo = np.stack([sine(440, 2), sine(330, 2)])
+    sound.save(tmp_path / "whole" / name, stereo, 44100)
+    pieces = (stereo[None, :, start : start + 30000] for start in range(0, stereo.shape[1], 30000))
+    sound.save_stream(tmp_path / "pieces" / name, pieces, 44100)
+    whole, streamed = (sound.load(tmp_path / how / name)[0] for how in ("whole", "pieces"))
+    assert whole.shape == streamed.shape and np.abs(whole - streamed).max() <= apart
+
+
+def test_a_stream_that_breaks_off_leaves_nothing(tmp_path):
+    def broken():
+        yield sine(440, 1)
+        raise InputError("no more")
+
+    for pieces, says in ((broken(), "no more"), ([], "empty")):
+        with pytest.raises(InputError, match=says):
+            sound.save_stream(tmp_path / "a.wav", pieces, 44100)
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("promise", [0x00, 0xFF])
 def test_a_header_that_promises_any_length_is_refused(tmp_path, promise):
     path = tmp_path / "a.flac"

@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.metadata
-import os
 import platform
 import re
 import shutil
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from helpers.cores import n_cores
 from helpers.errors import InputError
 from helpers.tables import Table
 
@@ -85,11 +85,6 @@ def _python(bounds: str) -> Finding:
     good = within(version, bounds) and bits == 64
     found = f"{version}, {bits} bits, on {platform.system()} {platform.release()} ({platform.machine()})"
     return Finding("Python", found, "" if good else f"start the course with a 64-bit Python {bounds}")
-
-
-def n_cores() -> int:
-    """Processor cores that may be used: a container or a batch system may allow fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cores() -> Finding:

@@ -14,14 +14,14 @@ import torch
 from tqdm import tqdm
 
 from helpers import checkpoints
-from helpers.checks.computer import n_cores
 from helpers.codec import Codec, CodecConfig
+from helpers.cores import n_cores
 from helpers.errors import InputError
 from helpers.files import written_whole
-from helpers.runtime import in_pieces
 from helpers.train.music import pieces
 from helpers.transfer import transfer_codec
 from helpers.vampnet import on_numpy
+from helpers.windows import in_pieces
 
 PART = 172  # frames encoded at once: three seconds
 WORTH_SHARING = 50_000_000  # samples (twenty minutes) that keep one core busy longer than starting others
