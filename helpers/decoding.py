@@ -14,6 +14,7 @@ from helpers.errors import InputError
 
 Logits = Callable[[np.ndarray], np.ndarray]  # codes (B, C, T) -> (B, P, T, V) for the last P codebooks
 Seed = int | Sequence[int]
+BLOCK = 128  # rows of logits that are sampled at once: with all that is computed of them they fit a cache
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,12 @@ def token_noise(
     rows: np.ndarray | slice = slice(None),
 ) -> np.ndarray:
     """Gumbel noise for `rows` of logits (N, V). A place has its own noise, whatever else is masked."""
-    return gumbel(uniform_noise(seed, *keys, step, 0, shape=shape)[rows])
+    return gumbel(token_uniform(seed, keys, step, shape)[rows])
+
+
+def token_uniform(seed: int, keys: tuple[int, ...], step: int, shape: tuple[int, ...]) -> np.ndarray:
+    """The uniform noise behind `token_noise`, for all rows."""
+    return uniform_noise(seed, *keys, step, 0, shape=shape)
 
 
 def remask_noise(
@@ -254,12 +260,15 @@ def advance(
     `keys` tell apart the noise of stages and chunks. Places that were given count as infinitely confident.
     """
     tokens, confidence = state.tokens.copy(), np.full(state.tokens.shape, np.inf, logits.dtype)
-    for item, (rows, seed) in enumerate(zip(state.masked, seeds)):
-        noise = None
+    for item, (masked, seed) in enumerate(zip(state.masked, seeds)):
+        uniform = None
         if settings.samples_at(step):
-            noise = token_noise(seed, keys, step, logits.shape[1:], rows)
-        tokens[item, rows], confidence[item, rows] = choose(logits[item, rows], settings, noise)
-        confidence[item] += remask_noise(seed, keys, step, settings, len(rows))
+            uniform = token_uniform(seed, keys, step, logits.shape[1:])
+        places = np.flatnonzero(masked)
+        for rows in (places[first : first + BLOCK] for first in range(0, len(places), BLOCK)):
+            noise = None if uniform is None else gumbel(uniform[rows])
+            tokens[item, rows], confidence[item, rows] = choose(logits[item, rows], settings, noise)
+        confidence[item] += remask_noise(seed, keys, step, settings, len(masked))
     count = n_remasked(step, settings.steps, state.n_start, state.masked.sum(1))
     return tokens, least_confident(confidence, count), confidence
 

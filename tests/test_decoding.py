@@ -211,6 +211,18 @@ def test_exactly_as_many_as_asked_are_masked_again(seed, n_items, n_places):
         assert not mark.any() or row[mark].max() < row[~mark].min()
 
 
+def test_blocks_of_rows_give_what_all_rows_give(monkeypatch):
+    state = start(np.full((1, 2, 30), SIZE), (random_logits(1, 1, 2, 30) > 0).astype(int), 0, SIZE)
+    logits, options = random_logits(0, 1, 60, SIZE), Settings(top_p=0.8, temperature=1.3)
+    whole = choose(logits[0], options, token_noise(5, (1, 2), 3, (60, SIZE)))
+    for block in (1, 7, 1000):
+        monkeypatch.setattr(decoding, "BLOCK", block)
+        tokens, _, confidence = advance(state, logits, 3, options, [5], (1, 2))
+        masked, shaken = state.masked[0], decoding.remask_noise(5, (1, 2), 3, options, 60)
+        assert np.array_equal(tokens[0, masked], whole[0][masked])
+        assert np.array_equal(confidence[0, masked], (whole[1] + shaken)[masked])
+
+
 @st.composite
 def problems(draw):
     """Codes, mask, conditioning books and settings of a decoding."""
