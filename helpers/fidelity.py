@@ -82,9 +82,10 @@ class Findings(Table):
         return f"{sum(row.passed for row in self.rows)} of {len(self.rows)} within their limits"
 
 
-def clip_tokens(pipeline: Pipeline, seconds: float = SECONDS) -> list[np.ndarray]:
-    """The beginning of each of the course's clips as tokens, int64 (1, C, T)."""
-    return [pipeline.encode(clip.audio, clip.sample_rate) for clip in load_clips(longest=seconds)]
+def clip_tokens(pipeline: Pipeline, n_clips: int | None = None) -> list[np.ndarray]:
+    """The beginnings of the course's clips, or of the first few, as tokens int64 (1, C, T)."""
+    clips = load_clips(longest=SECONDS)[:n_clips]
+    return [pipeline.encode(clip.audio, clip.sample_rate) for clip in clips]
 
 
 def examples(pipeline: Pipeline, name: str, codes: Sequence[np.ndarray], seed: int = 0) -> list[Example]:
