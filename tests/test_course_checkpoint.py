@@ -17,11 +17,10 @@ from helpers.quantize import METHODS, limits, write_smaller
 from helpers.runtime import STAGES, OnnxGraph, Pipeline
 from helpers.transfer import load_models
 from helpers.vampnet import KEEP_IN_FLOAT, TorchPipeline
-from helpers.verify import count_encoder_ties
 
 CLIPS = sorted((Path(__file__).parent.parent / "data").rglob("*.flac"))
 OVERLAYS = sorted(MODELS.glob("*.*.pth"))
-SECONDS = 3  # of each clip, to keep the test short
+SECONDS = 3  # of each clip that are vamped, to keep the test short
 MB = 1e6
 
 
@@ -72,16 +71,12 @@ def test_the_overlays_belong_to_it():
 
 
 @pytest.mark.parametrize("path", CLIPS, ids=lambda path: path.stem)
-def test_onnx_runtime_gives_pytorchs_tokens_on_every_clip(path, pipelines, course_models):
-    """But for true ties: two codes equally near, to the last digits of float32 (see the model card)."""
+def test_onnx_runtime_gives_pytorchs_tokens_on_every_clip(path, pipelines):
     in_onnx, in_torch = pipelines
     clip, rate = sound.load(path)
-    clip = sound.condition(clip[:, rate : rate * (1 + SECONDS)], rate, in_torch.sample_rate, in_torch.hop)
-    clip = clip.reshape(1, 1, -1)
-    codes, in_graph = (pipeline.encode(clip, rate, condition=False) for pipeline in (in_torch, in_onnx))
-    different, ties, _ = count_encoder_ties(course_models.codec, clip, codes, in_graph)
-    assert different == ties
-    assert (codes != in_graph).any(axis=1).sum() <= 2  # frames
+    for cut in (clip, clip[:, rate : rate * (1 + SECONDS)]):
+        codes, in_graph = (pipeline.encode(cut, rate) for pipeline in (in_torch, in_onnx))
+        np.testing.assert_array_equal(codes, in_graph)
     mask = masks.codebook_mask(masks.periodic(codes.shape, 7), 3)
     vamps = [pipeline.vamp(codes, mask, seed=1) for pipeline in pipelines]
     np.testing.assert_array_equal(*vamps)

@@ -39,7 +39,7 @@ from helpers.transfer import transfer_codec, transfer_vampnet
 DATA = ROOT / "data"  # the clips that ship with the course
 SHARES = {"codec": 0.6, "coarse": 0.2, "c2f": 0.2}  # of the time that `all` is given
 RECIPES = {"codec": codec.Recipe(), "coarse": transformer.COARSE, "c2f": transformer.C2F}
-LORA = {"rate": 1e-3, "warm_up": 10, "batch": 4}  # in an overlay's recipe: there is less to learn
+LORA = {"rate": 5e-3, "warm_up": 10, "batch": 4, "check_chunks": 8}  # an overlay has less to learn
 
 
 @dataclass(frozen=True)
