@@ -1,4 +1,4 @@
-"""The commands: `python -m helpers inspect | download | export | verify | evaluate | vamp`.
+"""The commands: `python -m helpers inspect | download | export | verify | evaluate | bench | vamp`.
 
 A mistake of the user's is one line on stderr and exit status 2, Ctrl-C is 130, a failed verification 1.
 Each command imports what it needs when it runs: `vamp --bundle` never imports PyTorch.
@@ -130,6 +130,30 @@ def parser() -> Parser:
         help="only measure Opus on the clips and write its figures",
     )
     command.set_defaults(run=run_evaluate)
+
+    command = commands.add_parser("bench", help="time PyTorch and ONNX Runtime side by side")
+    command.add_argument(
+        "--checkpoints", type=Path, metavar="DIR", help="holds the three files (default: the course's)"
+    )
+    command.add_argument(
+        "--bundle",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="DIR",
+        help="made from them, one a precision (default: fp32 and int8, exported for the occasion)",
+    )
+    command.add_argument("--json", type=Path, metavar="FILE", help="write every round of every version")
+    command.add_argument("--markdown", type=Path, metavar="FILE", help="write the report")
+    command.add_argument("--picture", type=Path, metavar="FILE.png", help="draw it")
+    command.add_argument(
+        "--seconds", type=float, default=10.0, metavar="S", help="of sound (default: %(default)s)"
+    )
+    command.add_argument("--rounds", type=int, default=7, metavar="N", help="default: %(default)s")
+    command.add_argument("--threads", type=int, metavar="N", help="for every version (default: one a core)")
+    command.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    command.set_defaults(run=run_bench)
 
     add_vamp(commands.add_parser("vamp", help="keep some of a sound, generate the rest"))
     return top
@@ -327,6 +351,40 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     if arguments.json:
         files.write_json(arguments.json, evaluation.to_json())
     return 1 if arguments.strict and not evaluation.passed else 0
+
+
+def run_bench(arguments: argparse.Namespace) -> None:
+    from helpers.bench import report
+    from helpers.bench.benchmark import bench
+
+    for name, least in (("seconds", 0.1), ("rounds", 1), ("threads", 1)):
+        value = getattr(arguments, name)
+        if value is not None and not least <= value <= 1000:
+            raise InputError(f"--{name} is {value:g}; it should lie between {least:g} and 1000.")
+    with progress(unit="step") as bar:
+
+        def on_progress(what: str) -> None:
+            bar.set_description(what)
+            bar.update()
+
+        found = bench(
+            arguments.checkpoints,
+            arguments.bundle,
+            arguments.seconds,
+            arguments.rounds,
+            arguments.threads,
+            not arguments.no_compile,
+            on_progress,
+        )
+    text = report.markdown(found)
+    print(text, end="")
+    if arguments.json:
+        files.write_json(arguments.json, found.to_json())
+    if arguments.markdown:
+        with files.written_whole(arguments.markdown) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    if arguments.picture:
+        report.draw(found, arguments.picture)
 
 
 def run_vamp(arguments: argparse.Namespace) -> None:
