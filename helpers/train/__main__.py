@@ -129,8 +129,8 @@ def train_codec(job: Job, recipe: codec.Recipe, budget: Budget) -> list[Row]:
     training = CodecTraining(recipe, job.music, job.device, job.dtype, job.compiled, job.start_of("codec"))
     rows = run(training, path, budget)
     if workers.is_first() and not (recipe.encoder_only or recipe.decoder_only):
-        moved = without_ties(path, shipped_sounds(recipe))
-        say(f"{moved} rows of the codebooks moved, so that no frame of the course's clips is a tie.")
+        moved, close = without_ties(path, shipped_sounds(recipe))
+        say(f"{moved} rows of the codebooks moved apart for the course's clips, {close} still close.")
     workers.wait_for_all()
     say(transfer_codec(checkpoints.read(path))[1].summary())
     return rows

@@ -16,7 +16,6 @@ from torch.nn import functional as F
 
 from helpers import checkpoints
 from helpers.codec import Codec
-from helpers.errors import InputError
 from helpers.train.saving import write_checkpoint
 from helpers.transfer import transfer_codec
 
@@ -40,10 +39,10 @@ def close_calls(codec: Codec, frames: Tensor) -> list[tuple[int, int]]:
 
 
 @torch.no_grad()
-def part_rows(codec: Codec, clips: Iterable[Tensor]) -> int:
-    """Move rows of the codec's tables until no frame of the clips (1, 1, N) is a close call; how many moved.
+def part_rows(codec: Codec, clips: Iterable[Tensor]) -> tuple[int, int]:
+    """Move rows of the codec's tables until no frame of the clips (1, 1, N) is a close call.
 
-    Raises InputError if it does not end.
+    How many rows moved, and how many are still close: a coarse little codec may be beyond help.
     """
     exact = copy.deepcopy(codec).double()
     frames = [exact.encoder(clip.double()) for clip in clips]
@@ -51,13 +50,13 @@ def part_rows(codec: Codec, clips: Iterable[Tensor]) -> int:
     for _ in range(ROUNDS):
         rows = {row for one in frames for row in close_calls(exact, one)}
         if not rows:
-            return len(moved)
+            break
         for i, row in rows:
             codebook = codec.quantizer.quantizers[i].codebook
             _turn_away(codebook, row, min(LONGEST_STEP, STEP * 2 ** moved[i, row]))
             exact.quantizer.quantizers[i].codebook[row] = codebook[row].double()
         moved.update(rows)
-    raise InputError(f"{len(rows)} rows of the codebooks still lie too close together on these clips.")
+    return len(moved), len(rows)
 
 
 def _turn_away(codebook: Tensor, row: int, share: float) -> None:
@@ -67,14 +66,14 @@ def _turn_away(codebook: Tensor, row: int, share: float) -> None:
     codebook[row, largest] = codebook[row, largest].half().float()
 
 
-def without_ties(path: str | os.PathLike, clips: Iterable[Tensor]) -> int:
-    """Do it to the checkpoint of a codec, which keeps everything else to the bit; how many rows moved."""
+def without_ties(path: str | os.PathLike, clips: Iterable[Tensor]) -> tuple[int, int]:
+    """Do it to the checkpoint of a codec, which keeps everything else to the bit; the same two counts."""
     checkpoint = checkpoints.read(path)
     codec, _ = transfer_codec(checkpoint)
-    moved = part_rows(codec, clips)
+    counts = part_rows(codec, clips)
     tensors = dict(checkpoint.tensors)
     for i, book in enumerate(codec.quantizer.quantizers):
         name = f"quantizer.quantizers.{i}.codebook.weight"
         tensors[name] = book.codebook.detach().to(tensors[name].dtype)
     write_checkpoint(path, {"state_dict": tensors, "metadata": {"kwargs": checkpoint.kwargs}})
-    return moved
+    return counts
