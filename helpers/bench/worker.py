@@ -3,11 +3,11 @@
 Nothing here imports PyTorch before a version needs it: ONNX Runtime is measured without it.
 """
 
+import contextlib
 import multiprocessing
 import sys
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
@@ -256,24 +256,25 @@ def peak_memory() -> int | None:
 
 
 def serve(connection: Connection, version: Version, job: Job) -> None:
-    """The worker's life: load, run once to warm up, then once for each request."""
+    """The worker's life: load, run once to warm up, then once for each request, until nobody asks."""
     try:
         run = prepare(version, job)
         run()
+        reason = None
     except Exception as error:  # whatever kind: it is reported as the reason why there is no time
-        connection.send(first_line(error))
-        return
-    connection.send(None)
-    while connection.recv():
-        start = time.perf_counter()
-        stages = run()
-        connection.send((time.perf_counter() - start, stages, peak_memory()))
+        reason = first_line(error)
+    with contextlib.suppress(EOFError, OSError):  # whoever asked is gone
+        connection.send(reason)
+        while reason is None and connection.recv():
+            start = time.perf_counter()
+            stages = run()
+            connection.send((time.perf_counter() - start, stages, peak_memory()))
 
 
 # --- Outside
 
 
-class Worker(AbstractContextManager):
+class Worker(contextlib.AbstractContextManager):
     """A version that is ready for one operation, in its own process; `run` does it once.
 
     Raises InputError if it cannot be made ready.
