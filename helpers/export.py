@@ -25,7 +25,7 @@ import torch
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import Tensor, nn
 
-from helpers import files
+from helpers import files, onnx_file
 from helpers.codec import Codec
 from helpers.errors import InputError
 from helpers.quantize import check_precision, limits, smaller
@@ -201,7 +201,7 @@ def transpose_weights(model: ir.Model) -> None:
 
 
 def merge_heads(model: ir.Model) -> None:
-    """Let each Attention operator split the heads itself: three Transpose nodes before it, one after it, less.
+    """Let each Attention operator split the heads itself: it needs no Transpose before and none after it.
 
     It reads (B, T, heads * size) as well as (B, heads, T, size), if it is told how many heads there are.
     """
@@ -283,9 +283,9 @@ def save_graph(model: ir.Model, path: Path, metadata: dict[str, str], external_d
     model.producer_name, model.producer_version = "audio-models-everywhere", ""
     if external_data or n_bytes > PROTOBUF_LIMIT:
         ir.save(model, path, external_data=f"{path.name}.data")
+        onnx.checker.check_model(str(path))
     else:
-        ir.save(model, path)
-    onnx.checker.check_model(str(path))
+        onnx_file.write(model, path)
 
 
 def export_bundle(
