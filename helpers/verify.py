@@ -10,11 +10,12 @@ import copy
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from helpers import files
 from helpers.codec import Codec
@@ -231,18 +232,31 @@ def compare(
 
 
 class Exact:
-    """A transformer in float64, made when first asked: only a difference between tokens needs it."""
+    """A transformer in float64, one layer at a time: all of it at once is twice the size of its file."""
 
     def __init__(self, model: VampNet):
         self.model = model
 
     def __call__(self, codes: np.ndarray) -> np.ndarray:
         """Logits in float64."""
-        return self.function(codes)
+        hooks = []
+        for layer in self.model.modules():
+            weights = dict(layer.named_parameters(recurse=False))
+            hooks.append(layer.register_forward_pre_hook(partial(_to_float64, weights)))
+            hooks.append(layer.register_forward_hook(partial(_back, weights), always_call=True))
+        try:
+            return on_numpy(self.model)(codes)
+        finally:
+            for hook in hooks:
+                hook.remove()
 
-    @cached_property
-    def function(self) -> Callable[[np.ndarray], np.ndarray]:
-        return on_numpy(copy.deepcopy(self.model).double())
+
+def _to_float64(weights: dict[str, nn.Parameter], layer: nn.Module, inputs: object) -> None:
+    layer._parameters.update({name: weight.double() for name, weight in weights.items()})
+
+
+def _back(weights: dict[str, nn.Parameter], layer: nn.Module, inputs: object, output: object) -> None:
+    layer._parameters.update(weights)
 
 
 def compare_encoder(
