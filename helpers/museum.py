@@ -14,7 +14,7 @@ from helpers.evaluate.tokens import with_random_embeddings
 from helpers.runtime import Graph
 from helpers.vampnet import VampNet
 
-PIECES = ("nothing", "embedding", "position bias", "classifier's order", "one layer")
+PIECES = ("nothing", "embedding", "position bias", "later frames", "classifier's order", "one layer")
 
 
 def without(piece: str, model: VampNet) -> VampNet:
@@ -24,6 +24,8 @@ def without(piece: str, model: VampNet) -> VampNet:
     model = copy.deepcopy(model)
     if piece == "position bias":
         nn.init.zeros_(model.position_bias.weight)
+    elif piece == "later frames":
+        model.position_bias = OneSided(model.position_bias)
     elif piece == "classifier's order":
         _read_code_by_code(model)
     elif piece == "one layer":
@@ -31,6 +33,18 @@ def without(piece: str, model: VampNet) -> VampNet:
     elif piece != "nothing":
         raise InputError(f"there is no piece {piece!r}; choose one of {', '.join(PIECES)}.")
     return model
+
+
+class OneSided(nn.Module):
+    """A position bias that hides from each frame what comes after it, as in a model for writing onwards."""
+
+    def __init__(self, bias: nn.Module):
+        super().__init__()
+        self.bias = bias
+
+    def forward(self, n_frames: int) -> torch.Tensor:
+        later = torch.ones(n_frames, n_frames, dtype=torch.bool).triu(1)  # query, key
+        return self.bias(n_frames).masked_fill(later, -torch.inf)
 
 
 def _read_code_by_code(model: VampNet) -> None:

@@ -54,7 +54,7 @@ def most_important(answer: int, distances: np.ndarray) -> str:
     """The codebook whose loss costs most: distances[i] is the mel distance with codebook i replaced."""
     answer, worst = int(number(answer)), int(np.argmax(distances))
     if answer == worst:
-        return f"without codebook {worst} the distance is {distances[worst]:.2f}: it says the roughest part."
+        return f"without codebook {worst} the distance is {distances[worst]:.2f}, the largest of all."
     if not 0 <= answer < len(distances):
         raise Wrong(f"codebooks are counted from 0 to {len(distances) - 1}.")
     if answer == int(np.argmin(distances)):
