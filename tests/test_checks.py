@@ -120,7 +120,7 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
         inside.head_index, [C2F], lambda code, book: code * FINE + book,
         [
             lambda code, book: book * CODES + code, lambda code, book: book * FINE + code,
-            lambda code, book: CODES * FINE + code, lambda code, book: 0,
+            lambda code, book: CODES * FINE + code, lambda code, book: 0, lambda code, book: (code, book),
             lambda code, book: book + FINE * (CODES - 1 - code),
         ],
     ),
@@ -130,10 +130,11 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
             lambda low, book: (low @ book.T).argmax(-1), lambda low, book: torch.cdist(low, book).argmin(-1),
             lambda low, book: (low @ F.normalize(book).T).argmin(-1), lambda low, book: low @ book.T,
             lambda low, book: torch.zeros(200, dtype=int),
+            lambda low, book: (low @ F.normalize(book).T).amax(-1),
         ],
     ),
-    (sound.most_important, [[0.3, 0.9, 0.2]], 1, [2, 0, 3, "first"]),
-    (sound.needed_context, [in_context, WHOLE], 3, [2, 4, -1, "three"]),
+    (sound.most_important, [[0.3, 0.9, 0.2]], 1, [2, 0, 3, "first", 1.5]),
+    (sound.needed_context, [in_context, WHOLE], 3, [2, 4, -1, "three", 3.2, float("nan")]),
     (
         built.gated, [], lambda x: halves(x)[0] * F.gelu(halves(x)[1], approximate="tanh"),
         [
@@ -148,6 +149,8 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
             AddsBias(lambda scores: scores + BIAS(12)), AddsBias(lambda scores: scores * 1.0),
             AddsBias(lambda scores: scores + BIAS(scores.shape[-1]).transpose(-1, -2)),
             AddsBias(lambda scores: scores + 2 * BIAS(scores.shape[-1])), AddsBias(lambda scores: scores[0]),
+            AddsBias(lambda scores: BIAS(scores.shape[-1])),
+            AddsBias(lambda scores: scores + BIAS(100)[..., : scores.shape[-1], : scores.shape[-1]]),
         ],
     ),
     (

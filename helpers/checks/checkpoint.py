@@ -7,7 +7,7 @@ import torch
 
 from helpers.checkpoints import Checkpoint
 from helpers.checks.tensors import expect, of_shape, within
-from helpers.checks.verdict import Wrong, called, close, exercise, number
+from helpers.checks.verdict import Wrong, called, close, exercise, number, whole_number
 from helpers.codec import CodecConfig
 
 LAYER = "transformer.layers.1."  # not layer 0: it alone owns the position bias
@@ -21,16 +21,31 @@ def bitrate(answer: float, codec: Checkpoint) -> str:
     bits = config.n_codebooks * math.log2(config.codebook_size)
     if close(answer, frames * bits / 1000):
         return f"{frames:.1f} frames a second, {config.n_codebooks} tokens a frame, so many bits a token."
-    if close(answer, frames * bits):
-        raise Wrong("that is bits a second; a kilobit is a thousand bits.")
-    if close(answer, frames * bits / 8000):
-        raise Wrong("that is kilobytes; a byte has eight bits, and the question is about bits.")
-    if close(answer, frames * config.n_codebooks / 1000):
-        raise Wrong("that counts the tokens; how many bits tell one code from all others of its codebook?")
-    if close(answer, frames * math.log2(config.codebook_size) / 1000):
-        raise Wrong("that is one codebook; every frame has a token from each of them.")
-    if close(answer, config.sample_rate * bits / 1000):
-        raise Wrong("that takes one frame for every sample; how many samples does a frame cover?")
+    tokens = frames * config.n_codebooks
+    mistakes = {
+        "that is bits a second; a kilobit is a thousand bits.": [frames * bits],
+        "that is with 1024 bits to a kilobit; here it is a thousand.": [frames * bits / 1024],
+        "that is kilobytes; a byte has eight bits, and the question is about bits.": [frames * bits / 8000],
+        "that counts the tokens; how many bits tell one code from all others of its codebook?": [
+            tokens,
+            tokens / 1000,
+        ],
+        "that takes as many bits a token as there are codes; to number them, far fewer are enough.": [
+            tokens * config.codebook_size,
+            tokens * config.codebook_size / 1000,
+        ],
+        "that is one codebook; every frame has a token from each of them.": [
+            frames * bits / config.n_codebooks,
+            frames * bits / config.n_codebooks / 1000,
+        ],
+        "that is one frame; how many of them are there in a second?": [bits, bits / 1000],
+        "that takes one frame for every sample; how many samples does a frame cover?": [
+            config.sample_rate * bits / 1000
+        ],
+    }
+    for why, values in mistakes.items():
+        if any(close(answer, value) for value in values):
+            raise Wrong(why)
     raise Wrong("multiply frames a second, tokens a frame and bits a token; the product is another number.")
 
 
@@ -53,6 +68,12 @@ def layer_parameters(answer: float, transformer: Checkpoint) -> str:
         raise Wrong("that counts the LoRA matrices too, which are a correction to weights already counted.")
     if answer == attention:
         raise Wrong("that is the attention alone; the feed-forward part and the two norms are missing.")
+    if answer == sum(size for name, size in sizes.items() if "feed_forward" in name and "lora_" not in name):
+        raise Wrong("that is the feed-forward part alone; the attention and the two norms are missing.")
+    if answer == sum(size for name, size in sizes.items() if "norm" not in name and "lora_" not in name):
+        raise Wrong("the two norms are missing; they are small, but they belong to the layer.")
+    if answer in (2 * plain, 4 * plain):
+        raise Wrong("that looks like bytes; count the numbers, however many bytes each takes.")
     if answer == everything:
         raise Wrong("that is the whole file; count only the names that begin with the layer's.")
     if answer in (sum(1 for name in sizes if "lora_" not in name), len(sizes)):
@@ -67,13 +88,19 @@ def folded(fold: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> str:
     v = torch.randn(6, 4, 3, generator=generator)
     g = torch.rand(6, 1, 1, generator=generator) + 0.5
     said = f"the weight has the shape of v, {tuple(v.shape)}; the function gave"
-    answer = of_shape(called(fold, g, v), v.shape, said)
+    answer = of_shape(called(fold, g.clone(), v.clone()), v.shape, said)
     mistakes = {
         "g * v: the directions still have their own lengths; divide by them.": g * v,
         "each row has length 1: the gain is missing.": v / v.norm(dim=(1, 2), keepdim=True),
         "one length for the whole tensor; every output channel (dimension 0) has its own.": g * v / v.norm(),
-        "the length is taken over one dimension only; it goes over all but dimension 0.": (
+        "the length is taken over dimension 1 only; it goes over all but dimension 0.": (
             g * v / v.norm(dim=1, keepdim=True)
+        ),
+        "the length is taken over dimension 2 only; it goes over all but dimension 0.": (
+            g * v / v.norm(dim=2, keepdim=True)
+        ),
+        "the length is taken over dimension 0, across the outputs; each output has its own.": (
+            g * v / v.norm(dim=0, keepdim=True)
         ),
         "divided by the squared length; the length is its square root.": (
             g * v / v.square().sum((1, 2), keepdim=True)
@@ -95,7 +122,7 @@ def head_index(index: Callable[[int, int], int], transformer: Checkpoint) -> str
     size = kwargs["vocab_size"]
     n_books = kwargs["n_codebooks"] - kwargs["n_conditioning_codebooks"]
     places = [(code, book) for code in (0, 1, size - 1) for book in range(n_books)]
-    answers = [called(index, code, book) for code, book in places]
+    answers = [whole_number(called(index, code, book)) for code, book in places]
     if answers == [code * n_books + book for code, book in places]:
         return "the codebook is the fast index: row 0 belongs to book 0, row 1 to book 1."
     if answers == [book * size + code for code, book in places]:

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from helpers.checks.tensors import expect, of_shape
-from helpers.checks.verdict import Wrong, called, exercise, number
+from helpers.checks.verdict import Wrong, called, exercise, whole_number
 
 
 @exercise
@@ -18,6 +18,8 @@ def nearest(choose: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> str
     book = torch.randn(64, 8, generator=generator) * torch.logspace(-1, 1, 64)[:, None]
     said = "for 200 frames there should be 200 row numbers, (200,); the function gave"
     answer = of_shape(called(choose, frames, book), (200,), said)
+    if answer.is_floating_point():
+        raise Wrong("those are similarities; asked for is the place of the largest one, a whole number.")
     mistakes = {
         "that is the row nearest in space; a long row far out can still point the right way.": (
             torch.cdist(frames, book).argmin(1)
@@ -38,7 +40,7 @@ def needed_context(n_frames: int, encode: Callable[[np.ndarray, int], np.ndarray
 
     encode: from a piece's context, in frames, to the tokens of the whole sound.
     """
-    n_frames = int(number(n_frames))
+    n_frames = whole_number(n_frames)
     if n_frames < 0:
         raise Wrong("a context is a number of frames, and can't be negative.")
     equal = (encode(n_frames) == whole).mean()
@@ -52,7 +54,7 @@ def needed_context(n_frames: int, encode: Callable[[np.ndarray, int], np.ndarray
 @exercise
 def most_important(answer: int, distances: np.ndarray) -> str:
     """The codebook whose loss costs most: distances[i] is the mel distance with codebook i replaced."""
-    answer, worst = int(number(answer)), int(np.argmax(distances))
+    answer, worst = whole_number(answer), int(np.argmax(distances))
     if answer == worst:
         return f"without codebook {worst} the distance is {distances[worst]:.2f}, the largest of all."
     if not 0 <= answer < len(distances):

@@ -61,6 +61,13 @@ def equal_share(function: Callable[[np.ndarray, np.ndarray], float]) -> str:
         ),
         "that is the share of places that differ.": 1 - equal.mean(),
         "that is a count; divide by the number of places.": equal.sum(),
+        "that is in percent; a share lies between 0 and 1.": 100 * equal.mean(),
+        "the largest scores were compared; compare the places where they stand.": (
+            (ours.max(-1) == theirs.max(-1)).mean()
+        ),
+        "the scores were compared, up to rounding; compare which of them is the largest.": (
+            np.isclose(ours, theirs).mean()
+        ),
         "all or nothing is too coarse: how many of the places agree?": float(equal.all()),
     }
     if close(share, equal.mean()):
@@ -88,7 +95,11 @@ def weights_megabytes(answer: float, model: nn.Module) -> str:
             2 * millions
         ),
         "that is with eight bytes a number; 32 bits are fewer.": 8 * millions,
-        "that is in bits; a byte has eight.": 32 * millions,
+        "that is how many numbers there are; each takes several bytes.": 1e6 * millions,
+        "that is in megabits; a byte has eight bits.": 32 * millions,
+        "that is in bits; a byte has eight, and a megabyte has a million bytes.": 32e6 * millions,
+        "that is in kilobytes; divide by a thousand once more.": 4e3 * millions,
+        "that is in gigabytes; a megabyte is a thousandth of one.": 4e-3 * millions,
         "that is in bytes; divide by a million.": 4e6 * millions,
         "that counts in 1024 times 1024 bytes; here a megabyte is a million.": 4e6 * millions / 1024**2,
     }

@@ -26,7 +26,15 @@ def gated(function: Callable[[torch.Tensor], torch.Tensor]) -> str:
         "that is the exact form of the curve; VampNet was trained with the tanh form.": (
             first * F.gelu(second)
         ),
+        "the halves are swapped, and the form of the curve is the exact one.": second * F.gelu(first),
         "that gates with a sigmoid instead of a GELU.": first * second.sigmoid(),
+        "that is the plain product of the halves; the gate goes through the curve first.": first * second,
+        "the halves are added; the gate is multiplied with the value.": (
+            first + F.gelu(second, approximate="tanh")
+        ),
+        "both halves go through the curve; only the gate does.": (
+            F.gelu(first, approximate="tanh") * F.gelu(second, approximate="tanh")
+        ),
         "that is the curve alone; it should multiply the other half.": F.gelu(second, approximate="tanh"),
     }
     right = first * F.gelu(second, approximate="tanh")
@@ -38,10 +46,11 @@ def gated(function: Callable[[torch.Tensor], torch.Tensor]) -> str:
 @exercise
 def any_length(layer: nn.Module, bias: nn.Module) -> str:
     """A layer that adds the position bias to attention scores (1, heads, n, n) for every n."""
-    for n in (12, 13, 1, 40):
-        scores = torch.zeros(1, bias.weight.shape[1], n, n)
+    generator = torch.Generator().manual_seed(0)
+    for n in (12, 13, 1, 40, 130):
+        scores = torch.randn(1, bias.weight.shape[1], n, n, generator=generator)
         try:
-            answer = called(layer, scores)
+            answer = called(layer, scores.clone())
         except Wrong as wrong:
             if n == 12:
                 raise
@@ -50,11 +59,14 @@ def any_length(layer: nn.Module, bias: nn.Module) -> str:
             raise Wrong(f"for {n} frames the result should have the shape of the scores.")
         if torch.equal(answer, scores):
             raise Wrong("the scores come back as they were; the bias is not added.")
-        if torch.allclose(answer, bias(n).transpose(-1, -2), atol=1e-6) and n > 1:
+        if torch.allclose(answer, bias(n), atol=1e-6):
+            raise Wrong("that is the bias alone; it is added to the scores.")
+        added = answer - scores
+        if torch.allclose(added, bias(n).transpose(-1, -2), atol=1e-5) and n > 1:
             raise Wrong("the bias is transposed: who looks and who is looked at are swapped.")
-        if not torch.allclose(answer, bias(n), atol=1e-6):
+        if not torch.allclose(added, bias(n), atol=1e-5):
             raise Wrong(f"for {n} frames something else than the bias for {n} frames was added.")
-    return "nothing about a length is stored: 1, 12, 13 and 40 frames all work."
+    return "nothing about a length is stored: 1, 12, 13, 40 and 130 frames all work."
 
 
 @exercise
@@ -63,8 +75,12 @@ def attention_scale(divisor: float) -> str:
     divisor, head = number(divisor), REAL_WIDTH // REAL_HEADS
     if close(divisor, head**0.5):
         return f"each head has {REAL_WIDTH} / {REAL_HEADS} = {head} numbers, and the root of that is 8."
-    if close(divisor, REAL_WIDTH**0.5):
-        raise Wrong("that is the root of the model's width; a head sees only its share of it.")
+    if close(divisor, REAL_WIDTH**0.5) or close(divisor, REAL_WIDTH):
+        raise Wrong("that comes from the model's width; a head sees only its share of it.")
+    if close(divisor, 8**0.5):
+        raise Wrong("that is the divisor of the small example above; the question is about the real size.")
+    if close(divisor, head**-0.5):
+        raise Wrong("that is what the scores would be multiplied by; asked for is the divisor.")
     if close(divisor, head):
         raise Wrong("that is the width of a head; the divisor is its square root.")
     if close(divisor, REAL_HEADS) or close(divisor, REAL_HEADS**0.5):

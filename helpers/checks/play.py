@@ -48,8 +48,12 @@ def prompt(build: Callable[[tuple[int, int, int], int, int], np.ndarray]) -> str
 @exercise
 def schedule(stay_masked: Callable[[int, int], list[int]]) -> str:
     """A function of a number of places and of steps that gives how many stay masked after each step."""
-    answer = np.asarray(called(stay_masked, PLACES, STEPS))
-    if answer.shape != (STEPS,) or answer.dtype.kind not in "iuf":
+    result = called(stay_masked, PLACES, STEPS)
+    try:
+        answer = np.asarray(result, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise Wrong(f"the function should give a plain list, {STEPS} numbers for {STEPS} steps.") from error
+    if answer.shape != (STEPS,):
         raise Wrong(f"for {STEPS} steps there should be {STEPS} numbers; the function gave {answer.shape}.")
     share = np.arange(1, STEPS + 1) / STEPS
     right = np.array([int(n_remasked(i, STEPS, np.array(PLACES), np.array(PLACES))) for i in range(STEPS)])
@@ -68,7 +72,15 @@ def schedule(stay_masked: Callable[[int, int], list[int]]) -> str:
         "that is half a turn of the cosine, down to -1; a quarter is wanted.": (
             np.floor(PLACES * np.cos(np.pi * share))
         ),
-        "these are shares or fractions; round down to a whole number of places.": curve,
+        "that counts the steps from 0 to the last but one as the whole way; there are as many as steps.": (
+            np.floor(PLACES * np.cos(np.pi / 2 * np.arange(STEPS) / (STEPS - 1)))
+        ),
+        "a cosine takes radians: a quarter of a turn is pi / 2, not 90.": (
+            np.floor(PLACES * np.cos(90 * share))
+        ),
+        "the cosine is a share; of how many places?": np.floor(curve / PLACES),
+        "the cosine is a share; multiply it by the number of places, then round down.": curve / PLACES,
+        "these are fractions; round down to a whole number of places.": curve,
         "round down, not to the nearest: a place is masked or it is not.": np.round(curve),
         "rounded up, the last step would leave one masked; round down.": np.ceil(curve),
     }

@@ -16,7 +16,10 @@ def per_output(quantize: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]) 
     answer = called(quantize, weight.astype(np.float32))
     if not isinstance(answer, tuple) or len(answer) != 2:
         raise Wrong("the function gives two things: the whole numbers and the scales.")
-    whole, scales = (np.asarray(part, dtype=np.float64) for part in answer)
+    try:
+        whole, scales = (np.asarray(part, dtype=np.float64) for part in answer)
+    except (TypeError, ValueError) as error:
+        raise Wrong("both the whole numbers and the scales are arrays of numbers.") from error
     if whole.shape != weight.shape:
         raise Wrong(f"the whole numbers have the shape of the weight, {weight.shape}, not {whole.shape}.")
     if scales.size == 1:
@@ -42,7 +45,7 @@ def per_output(quantize: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]) 
 @exercise
 def needs_float(answer: str, losses: Mapping[str, float]) -> str:
     """The part that costs most in 8 bit; losses are KL by part."""
-    if answer not in losses:
+    if not isinstance(answer, str) or answer not in losses:
         raise Wrong(f"there is no part {answer!r}; choose one of {', '.join(map(repr, losses))}.")
     worst = max(losses, key=losses.get)
     if answer == worst:
@@ -64,6 +67,12 @@ def bits_a_weight(answer: float) -> str:
         raise Wrong("that takes scales of 32 bits; they are stored as float16.")
     if close(answer, BITS + SCALE_BITS):
         raise Wrong("that gives each weight a scale of its own; a block shares one.")
+    if close(answer, BITS * BLOCK + SCALE_BITS):
+        raise Wrong("that is a whole block; how many weights share those bits?")
+    if close(answer, SCALE_BITS / BLOCK):
+        raise Wrong("that is the share of the scale alone; the weight itself comes on top.")
+    if close(answer, 8 + SCALE_BITS / BLOCK):
+        raise Wrong("that is with 8 bits a weight; here it is 4.")
     if close(answer, (BITS + SCALE_BITS / BLOCK) / 8):
         raise Wrong("that is in bytes; the answer is asked for in bits.")
     raise Wrong("add the bits of the weight and its share of the scale.")

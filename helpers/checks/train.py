@@ -62,6 +62,8 @@ def in_use(count: Callable[[torch.Tensor], list[int]]) -> str:
         "that is the largest code and one more; the numbers below it need not all occur.": [
             int(codes[:, i].max()) + 1 for i in range(BOOKS)
         ],
+        "that is how many are not in use.": [SIZE - n for n in right],
+        "that counts over all codebooks; each is asked for by itself.": [len(codes.unique())] * BOOKS,
         "that counts in the first clip only; take all of the batch.": [
             len(codes[0, i].unique()) for i in range(BOOKS)
         ],

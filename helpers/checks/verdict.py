@@ -80,6 +80,14 @@ def number(answer: object) -> float:
         raise Wrong(f"the answer is a {type(answer).__name__}, but the check needs a number.") from error
 
 
+def whole_number(answer: object) -> int:
+    """The answer as a whole number. Raises `Wrong`."""
+    value = number(answer)
+    if not value.is_integer():  # neither are infinity and what is not a number
+        raise Wrong(f"{value:g} is not a whole number.")
+    return int(value)
+
+
 def close(answer: float, value: float) -> bool:
     """Whether the answer is the value, up to rounding to three digits."""
     return abs(answer - value) <= 0.005 * abs(value)

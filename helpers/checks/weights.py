@@ -24,10 +24,12 @@ def file_name(function: Callable[[int, int, str], str], codec: Checkpoint) -> st
         where = f"stage {stage}, layer {layer}, {part}"
         if not isinstance(answer, str):
             raise Wrong(f"a name is text; for {where} the function gave a {type(answer).__name__}.")
-        if not any(name.startswith(f"{answer}.") for name in codec.tensors):
-            raise Wrong(f"for {where} it gives {answer!r}, and no tensor of the file begins like that.")
         if answer.replace(f"block.{stage}.", f"block.{stage + 1}.", 1) == right:
             raise Wrong("the file's first block is the convolution at the start: stage 0 is block 1.")
+        if answer.rstrip(".") == right:
+            raise Wrong("the last dot is too much.")
+        if not any(name.startswith(f"{answer}.") for name in codec.tensors):
+            raise Wrong(f"for {where} it gives {answer!r}, and no tensor of the file begins like that.")
         if answer.rpartition(".")[0] == right.rpartition(".")[0]:
             raise Wrong(f"the last number is not that of {part}: snakes and convolutions take turns.")
         raise Wrong(f"for {where} it gives {answer!r}, which is another part of the encoder.")
@@ -40,10 +42,16 @@ def lora_folded(fold: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch
     generator = torch.Generator().manual_seed(0)
     weight, down, up = (torch.randn(size, generator=generator) for size in ((6, 6), (2, 6), (6, 2)))
     said = f"the folded weight has the shape of the weight, {tuple(weight.shape)}, not"
-    answer = of_shape(called(fold, weight, down, up), weight.shape, said)
+    answer = of_shape(called(fold, weight.clone(), down, up), weight.shape, said)
     mistakes = {
         "the correction is not divided by the rank.": weight + up @ down,
         "that is the correction alone; it belongs on top of the weight.": up @ down / 2,
+        "that is the correction alone, and not divided by the rank.": up @ down,
+        "the correction is multiplied by the rank; divide.": weight + up @ down * 2,
+        "that divides by the number of inputs; the rank is the thin side of both matrices.": (
+            weight + up @ down / 6
+        ),
+        "the weight is divided by the rank too; only the correction is.": (weight + up @ down) / 2,
         "the correction is transposed: B comes first, then A.": weight + (up @ down).T / 2,
         "that divides by eight; the rank of these matrices is another, read it from their shape.": (
             weight + up @ down / 8
