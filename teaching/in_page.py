@@ -15,7 +15,7 @@ import ipywidgets
 import soundfile
 from IPython import get_ipython
 
-from helpers.widgets import Live, Player
+from helpers.widgets import GraphView, Live, Player
 
 LONGEST_MAKING = 300  # seconds that a slider's first result may take
 
@@ -31,6 +31,7 @@ def as_html(widget: ipywidgets.Widget) -> str:
     kinds: list[tuple[type, Callable[[ipywidgets.Widget], str]]] = [
         (Player, player),
         (Live, live),
+        (GraphView, graph),
         (ipywidgets.HTML, lambda shown: shown.value),
         (ipywidgets.Label, lambda shown: f"<p>{html.escape(shown.value)}</p>"),
         (ipywidgets.Widget, still_or_parts),
@@ -63,14 +64,23 @@ def live(widget: Live) -> str:
     return f'<p class="page-note">{html.escape(note)}</p>{as_html(widget.result)}'
 
 
+def graph(widget: GraphView) -> str:
+    """What stands in for netron, which is no part of a page."""
+    return image("In the notebook netron draws this graph; here are its operators.", widget.picture())
+
+
 def still_or_parts(widget: ipywidgets.Widget) -> str:
     """The widget's still picture; else its parts; else nothing, because a lone control has no use here."""
     shown = widget._repr_mimebundle_() or {}
     picture = (shown[0] if isinstance(shown, tuple) else shown).get("image/png")
     if picture:
-        note = "In the notebook this can be moved and painted on; here is its picture."
-        return f'<p class="page-note">{note}</p><img alt="" src="data:image/png;base64,{text(picture)}">'
+        return image("In the notebook this can be moved and painted on; here is its picture.", picture)
     return "".join(as_html(child) for child in getattr(widget, "children", ()))
+
+
+def image(note: str, png: bytes) -> str:
+    """A picture with a sentence above it."""
+    return f'<p class="page-note">{note}</p><img alt="" src="data:image/png;base64,{text(png)}">'
 
 
 def flac(sound, sample_rate: int) -> str:

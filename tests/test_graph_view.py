@@ -10,6 +10,7 @@ import pytest
 
 from helpers.errors import InputError
 from helpers.widgets import GraphView, graph_server
+from teaching import in_page
 
 SECONDS = 10
 
@@ -145,6 +146,8 @@ def test_the_still_picture_stands_where_widgets_do_not_run(graph):
     shown = GraphView(graph)._repr_mimebundle_()
     data = shown[0] if isinstance(shown, tuple) else shown
     assert data["image/png"].startswith(b"\x89PNG")
+    page = in_page.as_html(GraphView(graph))
+    assert "netron" in page and "data:image/png" in page and "127.0.0.1" not in page
 
 
 def test_a_file_that_is_not_there_is_named():
