@@ -63,13 +63,13 @@ def test_the_page_is_netrons_for_this_file_without_age_and_reports(graph):
     page = content.decode()
     assert status == 200 and headers["Content-Type"] == "text/html"
     assert re.findall(r'name="version" content="([^"]*)"', page) == ["0.0.0"] and 'name="date"' not in page
-    assert page.index("offline.js") < page.index("index.js"), "it has to come first"
+    assert page.index("guest.js") < page.index("index.js"), "it has to come first"
 
 
 def test_the_page_may_load_from_its_own_server_only(graph):
     address = GraphView(graph).address
     assert address.startswith("http://127.0.0.1:")
-    for path in ("", beside(address, "index.js"), beside(address, "offline.js")):
+    for path in ("", beside(address, "index.js"), beside(address, "guest.js")):
         status, headers, _ = get(address, path)
         rules = dict(rule.split(" ", 1) for rule in headers["Content-Security-Policy"].split("; "))
         assert status == 200 and rules["default-src"] == "'none'"

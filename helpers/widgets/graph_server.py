@@ -3,7 +3,7 @@
 netron is a page of static files (its package, MIT licence) that draws a model. Its own server is not used:
 the page stops working 180 days after its release, asks a server on the internet in which country it is read,
 and reports usage. Served as from netron's source tree, with the version 0.0.0 and no date, by netron's own
-rules it has no age and reports nothing; OFFLINE answers its question; POLICY holds whatever else it tries.
+rules it has no age and reports nothing; GUEST answers its question; POLICY holds whatever else it tries.
 """
 
 import functools
@@ -26,10 +26,17 @@ POLICY = (
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".json": "application/json",
          ".png": "image/png", ".ico": "image/x-icon"}  # fmt: skip
 LARGEST_WEIGHT = 4_000_000  # bytes of one weight; a browser need not hold a gigabyte to draw a graph
-# Cookies belong to the computer, not to a port: JupyterLab's would be readable, and netron's stay for good.
-# netron's question whether it may report counts as answered, as nothing that it reports could leave.
-OFFLINE = 'Object.defineProperty(document, "cookie", { get: () => "consent=asked", set: () => {} });\n'
-OWN = {"offline.js": OFFLINE, "alive": "yes"}
+# Runs before netron's scripts. Cookies belong to the computer, not to a port: JupyterLab's could be read, and
+# netron's would stay. Its question whether it may report counts as answered, as no report could leave. And a
+# graph that has been drawn does not take the keyboard away from the notebook, where the reader goes on.
+GUEST = """
+Object.defineProperty(document, "cookie", { get: () => "consent=asked", set: () => {} });
+const focus = HTMLElement.prototype.focus;
+HTMLElement.prototype.focus = function (...options) {
+  if (document.hasFocus()) focus.apply(this, options);
+};
+"""
+OWN = {"guest.js": GUEST, "alive": "yes"}
 
 
 def netron_folder() -> Path | None:
@@ -115,7 +122,7 @@ def page(html: str, key: str, name: str) -> str:
     """netron's page, told which file to open, and as it is in netron's source tree: no release, no date."""
     name = escape(name)
     about = f'<meta name="version" content="0.0.0">\n<meta name="file" content="{key}/{name}">'
-    about += f'\n<meta name="identifier" content="{name}">\n<script src="offline.js"></script>'
+    about += f'\n<meta name="identifier" content="{name}">\n<script src="guest.js"></script>'
     html = re.sub(r'<meta name="date"[^>]*>', "", html)
     return re.sub(r'<meta name="version"[^>]*>', lambda _: about, html)
 
