@@ -404,9 +404,11 @@ class OnnxGraph:
     """One graph of a bundle as a function from array to array; its session starts at the first call.
 
     It may be called from several threads at once; each call then computes on `threads` (0: one a core).
+    keeps_memory: what one call needed is kept for the next, which is faster; set it before the first call.
     """
 
     def __init__(self, path: Path, providers: Sequence[str] = (CPU,), threads: int = 0):
+        self.keeps_memory = True
         self.path = path
         self.providers = list(providers)
         self.threads = threads
@@ -429,6 +431,7 @@ class OnnxGraph:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
+        options.enable_cpu_mem_arena = self.keeps_memory
         options.log_severity_level = 4  # errors reach the user as exceptions, warnings are not for them
         try:
             session = onnxruntime.InferenceSession(str(self.path), options, providers=self.providers)

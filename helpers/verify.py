@@ -175,6 +175,8 @@ def verify_bundle(
         if not isinstance(manifest.get(name), dict):
             raise InputError(f"{Path(bundle) / MANIFEST} has no usable '{name}'; export the bundle again.")
     onnx = Pipeline.open(bundle)
+    for graph in onnx.graphs.values():
+        graph.keeps_memory = False  # 2000 frames of the public size need 0.7 GB
     precisions = _precisions(Path(bundle), manifest)
     models = load_models(directory, loras)
     torch_pipeline = TorchPipeline(models.codec, models.coarse, models.c2f)

@@ -16,12 +16,13 @@ from onnx import numpy_helper
 
 from helpers import files
 from helpers.__main__ import main
-from helpers.bench import benchmark, checkpoints, gate, report
+from helpers.bench import benchmark, checkpoints, gate, quality, report
 from helpers.bench.benchmark import EAGER, HALF, Benchmark, NotTimed, Timing, interleaved
 from helpers.bench.worker import NEEDS, PRODUCT, STAGE_NAMES, Job, Version, Worker, prepare
 from helpers.errors import InputError
+from helpers.evaluate.clips import load_clips
 from helpers.export import export_bundle
-from helpers.runtime import MANIFEST, load_manifest, read_manifest
+from helpers.runtime import MANIFEST, Pipeline, load_manifest, read_manifest
 from helpers.transfer import load_models
 
 SHAPE = Shape(
@@ -329,3 +330,25 @@ def test_random_checkpoints_have_the_public_shape_and_load(tmp_path, monkeypatch
     assert files.sha256(one / "c2f.pth") == files.sha256(two / "c2f.pth")
     assert load_models(one).c2f.config.n_layers == 1
     assert checkpoints.main([str(tmp_path / "d"), "--layers", "0"]) == 2
+
+
+# --- What a smaller bundle costs
+
+
+def test_rounding_is_told_from_another_seed(home):
+    """The table has both distances; a bundle that turned every token would be as far off as another seed."""
+    clip = load_clips(longest=3)[0]
+    found = quality.measure(home, "int8", [clip])
+    (row,) = found.distances
+    assert row.clip == clip.name and len(row.rounding) == len(row.seeds) == 3
+    assert found.seeds > 0 and {one.graph for one in found.findings} == {"coarse", "c2f"}
+    text = found.markdown()
+    assert f"{found.rounding:.3f}" in text and f"{found.seeds:.3f}, of two seeds" in text
+
+
+def test_the_same_bundle_twice_is_no_distance(bundles, monkeypatch):
+    """By a measure without levels: random weights are louder than its limiter lets pass."""
+    monkeypatch.setattr(quality, "log_mel", lambda heard, reference: float(np.abs(heard - reference).mean()))
+    pipeline = Pipeline.open(bundles["fp32"])
+    row = quality.distances(pipeline, pipeline, load_clips(longest=3)[0])
+    assert row.rounding == [0, 0, 0] and min(row.seeds) > 1e-3

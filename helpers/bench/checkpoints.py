@@ -45,11 +45,21 @@ def write(directory: str | os.PathLike, n_layers: int | None = None, seed: int =
     codec = trainable_codec(CodecConfig.from_kwargs(CODEC))
     save_codec(directory / "codec.pth", codec, CODEC)
     tables = [book.codebook.detach() for book in codec.quantizer.quantizers]
-    counts = np.zeros((CODEC["n_codebooks"], CODEC["codebook_size"]))
+    counts = frequencies(CODEC["n_codebooks"], CODEC["codebook_size"], seed)
     for name, config in configs.items():
         model = trainable_vampnet(config, tables[: config.n_codebooks], counts)
         save_vampnet(directory / f"{name}.pth", model, kwargs[name])
     return directory
+
+
+def frequencies(n_codebooks: int, codebook_size: int, seed: int) -> np.ndarray:
+    """(C, V): the k-th most frequent code of each codebook k times as rare as the first (Zipf).
+
+    Were all equally likely, the first choices of random weights would hardly differ from the second ones,
+    and nothing could be said of what rounding does to a choice.
+    """
+    rng, ranks = np.random.default_rng(seed), np.arange(1, codebook_size + 1)
+    return np.stack([rng.permutation(codebook_size * 100 / ranks) for _ in range(n_codebooks)])
 
 
 def main(arguments: list[str] | None = None) -> int:
