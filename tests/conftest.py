@@ -10,6 +10,13 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_addoption(parser):
+    """`--pictures DIR`: see tests/test_browser.py."""
+    parser.addoption(
+        "--pictures", metavar="DIR", help="with -m browser: pictures of every notebook, to look at"
+    )
+
+
 @pytest.fixture(scope="session")
 def golden_dir() -> Path:
     """The directory with the golden checkpoints and arrays."""
