@@ -103,6 +103,9 @@ def jupyterlab(folder: Path, state: Path) -> Iterator[Server]:
     own = {name: str(state / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")}
     own |= {f"JUPYTERLAB_{name}_DIR": str(state / name) for name in ("SETTINGS", "WORKSPACES")}
     log = state / "jupyter.log"
+    news = state / "SETTINGS" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    news.parent.mkdir(parents=True)
+    news.write_text('{"fetchNews": "false"}', encoding="utf-8")  # else it asks, in front of the notebook
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--port=0", "--allow-root", *QUIET]
     with log.open("wb") as file:
         process = subprocess.Popen(
@@ -162,7 +165,7 @@ class Lab:
         seen, whole = pane.evaluate("pane => [pane.clientHeight, pane.scrollHeight]")
         for i, top in enumerate(range(0, whole, seen)):
             pane.evaluate("(pane, top) => pane.scrollTo(0, top)", top)
-            self.page.wait_for_timeout(500)
+            self.page.wait_for_timeout(1500)  # what was never in sight is drawn only now
             pane.screenshot(path=folder / f"{self.path.stem}_{i}.png")
 
     def close(self) -> None:
@@ -223,7 +226,7 @@ class Lab:
     def saved(self) -> nbformat.NotebookNode:
         """The notebook as Ctrl+S leaves it on the disk."""
         before = self.path.stat().st_mtime_ns
-        self.page.keyboard.press("Escape")
+        self.page.locator(".jp-Cell.jp-mod-active").focus()
         self.page.keyboard.press("Control+s")
         until = time.monotonic() + 60
         while self.path.stat().st_mtime_ns == before and time.monotonic() < until:
