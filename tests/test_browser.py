@@ -305,8 +305,8 @@ def test_cells_that_are_dragged_are_those_of_the_kernels_mask(opened):
     mask = np.array(json.loads(lab.type_and_run("print(editor.mask[0].tolist())")))
     books, frames = mask.shape
     size = canvas.bounding_box()
-    left, row = 74, 18
-    width = (size["width"] - left) / frames
+    left, right, row = 74, 10, 18  # as drawn by grid.js
+    width = (size["width"] - left - right) / frames
 
     def point(book: int, frame: int) -> tuple[float, float]:
         box = canvas.bounding_box()

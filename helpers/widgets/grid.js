@@ -2,9 +2,10 @@
 // Editable, it paints a mask: drag a rectangle, or move with the arrow keys.
 
 const LEFT = 74; // pixels for the codebooks' numbers
+const RIGHT = 10; // pixels for half of the last time
 const BOTTOM = 34; // pixels for the time axis
 const ROW = 18; // pixels of a codebook
-const WIDTH = 860; // pixels of the whole, unless cells would get too narrow to paint
+const WIDTH = 860; // pixels of the whole at most, unless cells would get too narrow to paint
 const NARROWEST = 7; // pixels of a frame that can still be painted
 const HIDDEN = "#dfe3e6";
 const MARK = "#d55e00";
@@ -38,8 +39,9 @@ function render({ model, el }) {
 
   const size = () => [model.get("n_codebooks"), model.get("n_frames")];
   const editable = () => model.get("editable");
+  const room = () => Math.min(WIDTH, root.clientWidth || WIDTH);
   const cellWidth = () => {
-    const fitting = (WIDTH - LEFT) / model.get("n_frames");
+    const fitting = (room() - LEFT - RIGHT) / model.get("n_frames");
     return editable() ? Math.max(NARROWEST, fitting) : fitting;
   };
   const rectangle = ({ from, to }) => [
@@ -55,7 +57,7 @@ function render({ model, el }) {
   function draw() {
     const [books, frames] = size();
     const width = cellWidth();
-    const [w, h] = [LEFT + width * frames, ROW * books + BOTTOM];
+    const [w, h] = [LEFT + width * frames + RIGHT, ROW * books + BOTTOM];
     const scale = window.devicePixelRatio || 1;
     Object.assign(canvas, { width: Math.ceil(w * scale), height: Math.ceil(h * scale) });
     Object.assign(canvas.style, { width: `${w}px`, height: `${h}px` });
@@ -97,7 +99,7 @@ function render({ model, el }) {
       ink.fillRect(x, books * ROW, 1, 4);
       ink.fillText(Number(time.toFixed(2)), x, books * ROW + 12);
     }
-    ink.fillText("time (s)", LEFT + Math.min(width * frames, WIDTH - LEFT) / 2, books * ROW + 26);
+    ink.fillText("time (s)", LEFT + Math.min(width * frames, room() - LEFT) / 2, books * ROW + 26);
   }
 
   function outline([top, bottom, left, right], width) {
@@ -207,7 +209,10 @@ function render({ model, el }) {
 
   model.on("change", adapt);
   adapt();
+  const fit = new ResizeObserver(adapt);
+  fit.observe(root);
   return () => {
+    fit.disconnect();
     cancelAnimationFrame(waiting);
     model.off("change", adapt);
   };

@@ -203,5 +203,6 @@ def _slider(value: float, least: float, most: float, label: str) -> ipywidgets.W
     """A slider that tells its value when it is let go."""
     kind = ipywidgets.IntSlider if isinstance(value, int) else ipywidgets.FloatSlider
     step = {} if isinstance(value, int) else {"step": 0.05}
-    settings = {"style": {"description_width": "140px"}, "continuous_update": False, **step}
-    return kind(value=min(value, most), min=least, max=most, description=label, **settings)
+    look = {"style": {"description_width": "140px"}, "layout": {"width": "380px"}}
+    settings = {"description": label, "continuous_update": False, **look, **step}
+    return kind(value=min(value, most), min=least, max=most, **settings)

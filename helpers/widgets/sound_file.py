@@ -24,7 +24,7 @@ class SoundFile(ipywidgets.VBox):
     def __init__(self, path: str | os.PathLike, seconds: float):
         self._seconds = seconds
         self.upload = ipywidgets.FileUpload(
-            accept="audio/*", description="your own sound", layout={"width": "auto"}
+            accept="audio/*", description="your own sound", layout={"width": "max-content"}
         )
         self.caption = ipywidgets.Label()
         self._open(Path(path), Path(path).name)
