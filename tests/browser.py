@@ -23,7 +23,7 @@ CELL_SECONDS = 600  # until one cell has run, on a busy computer
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 QUIET = ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
 
-# The recorder sits behind the player's last node, in the thread that makes the sound: it misses no sample.
+# The recorder sits behind the player's last node, in the thread that makes the sound.
 RECORDER = """
 registerProcessor("recorder", class extends AudioWorkletProcessor {
   process([[samples]]) {
@@ -38,11 +38,19 @@ async (player, code) => {
   const module = () => URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
   await (context.recorder ??= context.audioWorklet.addModule(module()));
   const node = new AudioWorkletNode(context, "recorder", { channelCount: 1, channelCountMode: "explicit" });
-  player.recorded = [];
-  node.port.onmessage = ({ data }) => player.recorded.push(data);
+  const recorded = (player.recorded = []);
+  node.port.onmessage = ({ data }) => recorded.push(data);
   node.connect(context.destination); // first: a node that leads nowhere may be left out
   analyser.connect(node);
 }
+"""
+TEXT_OF = """
+window.textOf = (samples) => {
+  const bytes = new Uint8Array(samples.buffer);
+  let text = "";
+  for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
+  return btoa(text);
+};
 """
 RECORDED = """
 (player) => {
@@ -52,20 +60,10 @@ RECORDED = """
   const blocks = recorded.slice(Math.max(0, begin));
   const whole = new Float32Array(blocks.reduce((sum, { samples }) => sum + samples.length, 0));
   for (const { at, samples } of blocks) whole.set(samples, at - blocks[0].at);
-  const bytes = new Uint8Array(whole.buffer);
-  let text = "";
-  for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
-  return [btoa(text), player.transport.analyser.context.sampleRate];
+  return [textOf(whole), player.transport.analyser.context.sampleRate];
 }
 """
-BUFFER = """
-(player, index) => {
-  const bytes = new Uint8Array(player.transport.buffers[index].getChannelData(0).buffer);
-  let text = "";
-  for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
-  return btoa(text);
-}
-"""
+BUFFER = "(player, index) => textOf(player.transport.buffers[index].getChannelData(0))"
 
 # --- The server -------------------------------------------------------------------------------------------
 
@@ -152,6 +150,7 @@ class Lab:
         self.path = server.folder / "notebooks" / f"{notebook}.ipynb"
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.said.append(f"page: {error}"))
+        page.add_init_script(TEXT_OF)
         place = f"lab/tree/notebooks/{notebook}.ipynb?reset&token={server.token}"
         page.goto(server.url + place)
         self.cells = page.locator(".jp-Notebook .jp-Cell")
