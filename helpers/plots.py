@@ -5,6 +5,7 @@ Audio is (N,), (1, N) or (1, 1, N) float; codes are (C, T) or (1, C, T) whole nu
 """
 
 import contextlib
+import threading
 from collections.abc import Iterator, Sequence
 
 import matplotlib.pyplot as plt
@@ -24,6 +25,7 @@ STYLE = {
 }  # fmt: skip
 WINDOW, HOP = 4096, 1024  # samples to a spectrum and from one to the next: 93 and 23 ms at 44.1 kHz
 LOWEST_FREQUENCY = 30  # hertz; near the lowest note of a piano
+_STYLING = threading.RLock()  # matplotlib has one style for all threads, and widgets draw in theirs
 DYNAMIC_RANGE = 80  # decibels below the loudest point that a spectrogram still shows
 
 
@@ -32,7 +34,7 @@ def _axes(ax: Axes | None, height: float = 2.4) -> Iterator[Axes]:
     """`ax`, or the axes of a new figure, and the course's style while it is drawn on."""
     # First the figure: a notebook's first one sets pyplot up, and rc_context would undo that at its end.
     figure = None if ax is not None else plt.figure(figsize=(9, height), layout="constrained")
-    with plt.rc_context(STYLE):
+    with _STYLING, plt.rc_context(STYLE):
         yield ax if ax is not None else figure.add_subplot()
 
 

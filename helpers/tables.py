@@ -4,6 +4,7 @@ import html
 from collections.abc import Iterable, Sequence
 
 SCROLLS_FROM = 20  # rows; a longer table scrolls in a notebook, where hundreds of rows would bury the text
+LONGEST_WORD = 20  # letters that a column keeps together
 
 
 class Table:
@@ -47,8 +48,12 @@ class Table:
 
 
 def _html_row(cells: Iterable[str], tag: str) -> str:
-    return (
-        "<tr>"
-        + "".join(f"<{tag} style='text-align:left'>{html.escape(cell)}</{tag}>" for cell in cells)
-        + "</tr>"
+    row = "".join(
+        f"<{tag} style='text-align:left{_wrapping(cell)}'>{html.escape(cell)}</{tag}>" for cell in cells
     )
+    return f"<tr>{row}</tr>"
+
+
+def _wrapping(cell: str) -> str:
+    """A tensor's long name may go on in the next line: else the table is wider than the page."""
+    return ";overflow-wrap:anywhere" if any(len(word) > LONGEST_WORD for word in cell.split()) else ""

@@ -208,8 +208,8 @@ class Lab:
             timeout=1000 * CELL_SECONDS,
         )
 
-    def type_and_run(self, code: str) -> str:
-        """A new cell below the selected one, typed and run; returns the text that it prints."""
+    def start(self, code: str) -> int:
+        """Type code into a new cell below the selected one and run it; returns the cell's index."""
         keyboard = self.page.keyboard
         self.page.locator(".jp-Cell.jp-mod-active").focus()
         keyboard.press("b")
@@ -220,8 +220,17 @@ class Lab:
         keyboard.press("Enter")
         keyboard.insert_text(code)
         keyboard.press("Control+Enter")
+        return index
+
+    def type_and_run(self, code: str) -> str:
+        """The text that code in a new cell prints."""
+        index = self.start(code)
         self.wait_for(index)
-        return self.cells.nth(index).locator(".jp-OutputArea-output").inner_text().strip()
+        return self.text_of(index)
+
+    def text_of(self, index: int) -> str:
+        """The text that a cell printed."""
+        return self.cells.nth(index).locator(".jp-OutputArea-output pre").first.inner_text().strip()
 
     def saved(self) -> nbformat.NotebookNode:
         """The notebook as Ctrl+S leaves it on the disk."""

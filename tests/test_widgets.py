@@ -1,11 +1,13 @@
 """What the widgets do in Python: what they send, and what they make of what the reader does."""
 
 import threading
+from types import SimpleNamespace
 
 import ipywidgets
 import numpy as np
 import pytest
 import traitlets
+from IPython.core.events import EventManager, available_events
 
 from helpers import audio, masks
 from helpers.checkpoints import GOLDEN
@@ -13,7 +15,7 @@ from helpers.decoding import Step
 from helpers.errors import InputError
 from helpers.vamp import PRESETS, Prompt
 from helpers.vampnet import TorchPipeline
-from helpers.widgets import CodeGrid, DecodingView, Live, MaskEditor, Player, Recording, SoundFile
+from helpers.widgets import CodeGrid, DecodingView, Live, MaskEditor, Player, Recording, SoundFile, cells
 
 RATE = 8000
 SECONDS = 10  # after which a thread that should have ended has not
@@ -363,3 +365,20 @@ def test_each_has_a_still_picture(pipeline, codes, wav, kind):
     }
     shown = make[kind]()._repr_mimebundle_()
     assert (shown[0] if isinstance(shown, tuple) else shown)["image/png"].startswith(b"\x89PNG")
+
+
+# --- Beside a running cell --------------------------------------------------------------------------------
+
+
+def test_a_message_in_another_thread_does_not_end_the_cell():
+    shell, ended = SimpleNamespace(), []
+    shell.events = EventManager(shell, available_events)
+    shell.events.register("post_execute", lambda: ended.append(threading.current_thread()))
+    cells.shield(shell)
+    cells.shield(shell)
+    message = threading.Thread(target=shell.events.trigger, args=["post_execute"])
+    message.start()
+    message.join(SECONDS)
+    assert ended == []
+    shell.events.trigger("post_execute")
+    assert ended == [threading.main_thread()]

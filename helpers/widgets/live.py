@@ -20,8 +20,10 @@ class Live(ipywidgets.VBox):
         self._lock, self._ticket = threading.Lock(), 0
         for name, control in controls.items():
             control.description = control.description or name.replace("_", " ")
-            control.style.description_width = "initial"
             control.observe(self._start, "value")
+        longest = max((len(control.description) for control in controls.values()), default=0)
+        for control in controls.values():  # one below the other, they begin at one place
+            control.style.description_width = f"{0.6 * longest:.0f}em"
         super().__init__([*controls.values(), self.status, self._shown])
         self._start()
 
