@@ -86,7 +86,7 @@ class Server:
 def course_in(folder: Path) -> Path:
     """A copy of what the notebooks need; nothing that they write touches the course."""
     clutter = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "*.state")
-    for name in ("notebooks", "helpers", "data"):
+    for name in ("notebooks", "helpers", "data", "tests/golden"):
         shutil.copytree(ROOT / name, folder / name, ignore=clutter)
     for room in (".", "models"):
         (folder / room).mkdir(exist_ok=True)
@@ -162,11 +162,12 @@ class Lab:
         folder.mkdir(parents=True, exist_ok=True)
         self.page.set_viewport_size({"width": 1280, "height": 2400})
         pane = self.page.locator(".jp-WindowedPanel-outer").first
-        seen, whole = pane.evaluate("pane => [pane.clientHeight, pane.scrollHeight]")
-        for i, top in enumerate(range(0, whole, seen)):
+        seen, top = pane.evaluate("pane => pane.clientHeight"), 0
+        while top < pane.evaluate("pane => pane.scrollHeight"):  # grows as cells come into sight
             pane.evaluate("(pane, top) => pane.scrollTo(0, top)", top)
-            self.page.wait_for_timeout(1500)  # what was never in sight is drawn only now
-            pane.screenshot(path=folder / f"{self.path.stem}_{i}.png")
+            self.page.wait_for_timeout(1500)
+            pane.screenshot(path=folder / f"{self.path.stem}_{top // seen}.png")
+            top += seen
 
     def close(self) -> None:
         """Close the page and end its kernel, as File > Shut Down does."""
