@@ -272,7 +272,7 @@ class PlayerOnPage:
         return self.root.evaluate(f"({{ transport }}) => {expression}")
 
     def labels(self) -> list[str]:
-        return self.root.locator(".course-player-version").all_inner_texts()
+        return self.root.locator(".course-player-version").all_text_contents()
 
     def times(self) -> tuple[float, float]:
         """The audio clock and the position, in seconds."""

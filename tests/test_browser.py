@@ -245,6 +245,7 @@ def test_blind_it_tells_only_after_the_pick(shown):
 def test_the_slider_of_codebooks_changes_what_is_heard(opened):
     lab = opened("02_sound_to_tokens")
     lab.run(last="slider")
+    lab.page.get_by_role("button", name="14 codebooks", exact=True).wait_for(timeout=60_000)
     all_books = lab.players()[-1]
     assert all_books.labels() == ["original", "14 codebooks"]
     before = [all_books.buffer(i) for i in (0, 1)]
@@ -252,7 +253,7 @@ def test_the_slider_of_codebooks_changes_what_is_heard(opened):
       window.labelsSeen = new Set();
       const look = () => {
         const buttons = document.querySelectorAll(".course-player-version");
-        for (const { innerText } of buttons) labelsSeen.add(innerText);
+        for (const { textContent } of buttons) labelsSeen.add(textContent);
       };
       new MutationObserver(look).observe(document.body, { childList: true, subtree: true });
     }""")
@@ -365,7 +366,7 @@ def test_cells_that_are_dragged_are_those_of_the_kernels_mask(opened):
 def test_every_cell_runs_by_keyboard(opened, notebook, request):
     lab = opened(notebook)
     lab.run()
-    for player in lab.players():
+    for player in lab.players() if "Player(" in lab.path.read_text(encoding="utf-8") else []:
         player.play()
         check_sound(player.record(1000)[0])
         player.press(" ")
