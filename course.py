@@ -366,6 +366,13 @@ class running:
         self.process.wait()
 
 
+def ask_nothing():
+    """Settings of this JupyterLab: it does not ask on its first page whether to fetch news."""
+    overrides = VENV / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
+    overrides.parent.mkdir(parents=True, exist_ok=True)
+    overrides.write_text(json.dumps({"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}))
+
+
 def open_course(options, further):
     """Open JupyterLab on the first notebook; it has Ctrl-C to itself, because it asks before it stops."""
     if not (ROOT / START).is_file():
@@ -377,6 +384,7 @@ def open_course(options, further):
     if options.no_browser:
         command.append("--no-browser")
     mended(teaching("originals").keep, ROOT)
+    ask_nothing()
     with running(command + further) as process:
         while True:
             try:

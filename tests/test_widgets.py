@@ -289,6 +289,18 @@ def test_live_shows_the_result_of_the_last_setting():
     assert live.result.value == "level 5" and live.error is None
 
 
+def test_live_has_the_still_picture_of_its_first_result():
+    """Also where the player is one part of what is shown; what has no picture stays without."""
+
+    def make(level, go_on):
+        return ipywidgets.VBox([ipywidgets.Label("loud"), Player({"tone": tone(level / 10, 1.0)}, RATE)])
+
+    shown = Live(make, level=ipywidgets.IntSlider(3, 1, 9))._repr_mimebundle_()
+    assert shown["image/png"].startswith(b"\x89PNG") and "application/vnd.jupyter.widget-view+json" in shown
+    plain = Live(lambda level, go_on: ipywidgets.Label("quiet"), level=ipywidgets.IntSlider(3))
+    assert "image/png" not in plain._repr_mimebundle_()
+
+
 def test_a_newer_setting_cancels_the_older():
     started, ended = threading.Event(), []
 

@@ -5,6 +5,10 @@ from collections.abc import Callable
 
 import ipywidgets
 
+from helpers.widgets import still
+
+FIRST_RESULT = 30.0  # seconds to wait for it where the widget is shown: its picture is the fallback
+
 
 class Live(ipywidgets.VBox):
     """Controls, and below them what `make` makes of their values, made anew whenever one changes.
@@ -30,6 +34,12 @@ class Live(ipywidgets.VBox):
     def wait(self, timeout: float | None = None) -> None:
         """Return when nothing is being made any more, or after so many seconds."""
         self._thread.join(timeout)
+
+    def _repr_mimebundle_(self, **kwargs) -> still.Bundle:
+        """The widget, and the first result's still picture for places where widgets don't run."""
+        self.wait(FIRST_RESULT)
+        shown, picture = super()._repr_mimebundle_(**kwargs), still.of(self.result)
+        return still.beside(shown, picture) if picture else shown
 
     def _start(self, _: object = None) -> None:
         self._ticket += 1

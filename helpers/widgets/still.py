@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 
+import ipywidgets
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
@@ -24,3 +25,11 @@ def beside(shown: Bundle, picture: bytes) -> Bundle:
     if data is not None:
         data["image/png"] = picture
     return shown
+
+
+def of(widget: ipywidgets.Widget | None) -> bytes | None:
+    """The still picture of a widget, or of the first of its parts that has one."""
+    shown = widget._repr_mimebundle_() if widget is not None else None
+    data = (shown[0] if isinstance(shown, tuple) else shown) or {}
+    parts = (of(part) for part in getattr(widget, "children", ()))
+    return data.get("image/png") or next(filter(None, parts), None)
