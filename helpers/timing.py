@@ -82,14 +82,18 @@ class Operators(Table):
         return f"{sum(self.milliseconds.values()):.1f} ms in {sum(self.nodes.values())} nodes"
 
 
-def operators(path: str | os.PathLike, array: np.ndarray, runs: int = 3) -> Operators:
-    """ONNX Runtime's profile of a graph of one input, after its optimization: the mean of several runs."""
+def operators(path: str | os.PathLike, array: np.ndarray, runs: int = 3, threads: int = 0) -> Operators:
+    """ONNX Runtime's profile of a graph of one input, after its optimization: the mean of several runs.
+
+    threads: 0 = one a core.
+    """
     import onnxruntime
 
     with tempfile.TemporaryDirectory() as folder:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         options.enable_profiling = True
+        options.intra_op_num_threads = threads
         options.profile_file_prefix = str(Path(folder) / "profile")
         session = onnxruntime.InferenceSession(str(path), options, providers=[CPU])
         feed = {session.get_inputs()[0].name: array}

@@ -243,7 +243,8 @@ def found():
     }
     flops = {"product": 2 * int(np.prod(PRODUCT)), "coarse": 4 * int(np.prod(PRODUCT))}
     not_timed = [NotTimed("coarse", "ONNX Runtime int4", "coarse.onnx: beyond the limit")]
-    return Benchmark("tiny", 10.0, 2, timings, not_timed, flops, sizes, load_before=0.5)
+    operators = {"ONNX Runtime fp32": {"MatMul": 0.9, "Attention": 0.096, "Cast": 0.004}}
+    return Benchmark("tiny", 10.0, 2, timings, not_timed, flops, sizes, operators, load_before=0.5)
 
 
 def test_ratios_are_to_the_faster_way_of_eager(found):
@@ -256,6 +257,8 @@ def test_the_ceiling_is_that_of_the_same_library(found):
     assert found.share(found.find("coarse", EAGER)) == pytest.approx(0.1)
     assert found.share(found.find("coarse", "ONNX Runtime fp32")) == pytest.approx(0.2)
     assert found.share(found.find("encode", EAGER)) is None
+    assert found.bound(found.find("coarse", "ONNX Runtime fp32")) == pytest.approx(20)
+    assert found.bound(found.find("encode", "ONNX Runtime fp32")) is None
 
 
 def test_goals_are_met_or_not_or_not_measured(found):
@@ -273,6 +276,8 @@ def test_the_report_says_where_and_with_what(found):
         assert part in text
     assert "| coarse | ONNX Runtime int4 | coarse.onnx: beyond the limit |" in text
     assert "| ONNX Runtime int8 | 3.00 | 3.33 | 1.00 | 7.00 | 33% | 17% | 10% | 7% | 33% | 200 |" in text
+    assert "| coarse, ONNX Runtime fp32 | 2.30 x | 4.00 x | 20.00 x | met |" in text
+    assert "| ONNX Runtime fp32 | MatMul 90%, Attention 10% |" in text
     rows = [
         line.count("|") for line in text.split("\n\n") for line in line.splitlines() if line.startswith("|")
     ]
@@ -309,6 +314,7 @@ def test_the_command(home, bundles, tmp_path, monkeypatch, capsys):
     assert [(one["operation"], one["version"]) for one in content["timings"]] == [
         (operation, version) for operation in ("product", "coarse") for version in versions
     ]
+    assert content["operators"]["ONNX Runtime fp32"]["MatMul"] > 0
     assert all(len(one["seconds"]) == 2 and one["memory"] > 1e6 for one in content["timings"])
     assert main(["bench", "--rounds", "0"]) == 2 and "--rounds is 0" in capsys.readouterr().err
 

@@ -18,6 +18,7 @@ from helpers.bench.worker import NEEDS, PRODUCT, STAGE_NAMES, Job, Version, Work
 from helpers.cores import n_cores
 from helpers.errors import InputError
 from helpers.runtime import STAGES, Spec, load_manifest, read_manifest
+from helpers.timing import operators
 from helpers.vampnet import VampNetConfig
 
 EAGER, HALF, COMPILED = "PyTorch eager fp32", "PyTorch eager bf16", "PyTorch compiled fp32"
@@ -80,6 +81,7 @@ class Benchmark:
     not_timed: list[NotTimed]
     flops: dict[str, int]
     sizes: dict[str, dict[str, int]]  # bundle's precision -> graph -> bytes
+    operators: dict[str, dict[str, float]] = field(default_factory=dict)  # version -> share of coarse's time
     processor: str = field(default_factory=machine.processor)
     cores: int = field(default_factory=n_cores)
     system: str = field(default_factory=lambda: f"{platform.system()} {platform.machine()}")
@@ -109,6 +111,11 @@ class Benchmark:
             if (one.library, one.precision) == (timing.library, precision):
                 return self.flops["product"] / one.median
         return None
+
+    def bound(self, timing: Timing) -> float | None:
+        """How many times as fast as eager it would be if all of it ran at the ceiling."""
+        ratio, share = self.ratio(timing), self.share(timing)
+        return None if ratio is None or share is None else ratio / share
 
     def share(self, timing: Timing) -> float | None:
         """The share of the ceiling that an operation reaches."""
@@ -172,10 +179,21 @@ def bench(
             }
             for bundle in bundles
         }
+        shares = {
+            one.name: operators(
+                one.home / "coarse.onnx",
+                Job("coarse", spec, seconds, threads).codes("coarse"),
+                threads=threads,
+            ).shares
+            for one in versions
+            if one.library == "ONNX Runtime"
+        }
     flops = {name: transformer_flops(home, name, Job(name, spec, seconds, threads)) for name in STAGES}
     flops["product"] = 2 * int(np.prod(PRODUCT))
     name = home.resolve().name  # not its path: the result travels
-    return Benchmark(name, seconds, threads, timings, not_timed, flops, sizes, load_before=before)
+    return Benchmark(
+        name, seconds, threads, timings, not_timed, flops, sizes, shares, load_before=before
+    )  # fmt: skip
 
 
 def _exported(home: Path, folder: Path, on_progress: OnProgress) -> Iterator[Path]:
