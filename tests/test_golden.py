@@ -69,7 +69,8 @@ def codec_latents(p, g):
 
 
 def quantized(p, g):
-    return inside(p, "codec_decoder", g["codes"], "decoder.conv_in", side="input")[0]
+    latents = inside(p, "codec_decoder", g["codes"], "decoder.conv_in", side="input")[0]
+    return latents.reshape(*latents.shape[:2], -1)  # the graph's convolutions are over images of one row
 
 
 def logits(graph, length):
