@@ -304,7 +304,7 @@ def export_bundle(
     """
     check_precision(precision)
     out, precisions = Path(out), graph_precisions(precision)
-    spec = pipeline_spec(models.codec, models.coarse, models.c2f)
+    spec = pipeline_spec(models.codec.config, models.coarse.config, models.c2f.config)
     sources = {f"{name}.pth": checkpoint.sha256() for name, checkpoint in models.sources.items()}
     loras = {name: [overlay.sha256() for overlay in overlays] for name, overlays in models.loras.items()}
     versions = {tool: importlib.metadata.version(tool) for tool in TOOLS}

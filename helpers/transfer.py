@@ -449,17 +449,34 @@ class Models:
     loras: dict[str, list[Checkpoint]]
 
 
+@dataclass(frozen=True)
+class Sources:
+    """The files of a checkpoint directory and the overlays of each transformer, read but not yet used."""
+
+    files: dict[str, Checkpoint]
+    loras: dict[str, list[Checkpoint]]
+
+    @classmethod
+    def of(cls, directory: str | os.PathLike, loras: Iterable[str | os.PathLike] = ()) -> "Sources":
+        """Map the files; they take memory once a model is built. Raises InputError that names the file."""
+        files = {name: checkpoints.read(path) for name, path in checkpoints.find(directory).items()}
+        return cls(files, assign_loras(files, [checkpoints.read(path) for path in loras]))
+
+    def model(self, name: str) -> tuple[Codec | VampNet, TransferReport]:
+        """Build and fill "codec", "coarse" or "c2f". Raises InputError that names the file and the tensor."""
+        codec = self.files["codec"]
+        if name == "codec":
+            return transfer_codec(codec)
+        return transfer_vampnet(self.files[name], codec, self.loras[name])
+
+
 def load_models(directory: str | os.PathLike, loras: Iterable[str | os.PathLike] = ()) -> Models:
     """Read, build and fill all three models. Raises InputError that names the file and the tensor."""
-    paths = checkpoints.find(directory)
-    sources = {name: checkpoints.read(path) for name, path in paths.items()}
-    overlays = assign_loras(sources, [checkpoints.read(path) for path in loras])
-    codec, codec_report = transfer_codec(sources["codec"])
-    reports = {"codec": codec_report}
-    transformers = {}
-    for name in ("coarse", "c2f"):
-        transformers[name], reports[name] = transfer_vampnet(sources[name], sources["codec"], overlays[name])
-    return Models(codec, transformers["coarse"], transformers["c2f"], reports, sources, overlays)
+    sources = Sources.of(directory, loras)
+    built = {name: sources.model(name) for name in sources.files}
+    models = {name: model for name, (model, _) in built.items()}
+    reports = {name: report for name, (_, report) in built.items()}
+    return Models(**models, reports=reports, sources=sources.files, loras=sources.loras)
 
 
 def assign_loras(sources: dict[str, Checkpoint], loras: Iterable[Checkpoint]) -> dict[str, list[Checkpoint]]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers.audio import seconds_to_frames
-from helpers.codec import Codec
+from helpers.codec import Codec, CodecConfig
 from helpers.config import integer
 from helpers.errors import InputError
 from helpers.layers import (
@@ -130,7 +130,8 @@ class TorchPipeline(Pipeline):
             "c2f": c2f,
         }
         super().__init__(
-            pipeline_spec(codec, coarse, c2f), {name: on_numpy(f) for name, f in functions.items()}
+            pipeline_spec(codec.config, coarse.config, c2f.config),
+            {name: on_numpy(f) for name, f in functions.items()},
         )
 
     @classmethod
@@ -154,38 +155,35 @@ def on_numpy(function: Callable[[Tensor], Tensor]) -> Callable[[np.ndarray], np.
     return run
 
 
-def pipeline_spec(codec: Codec, coarse: VampNet, c2f: VampNet) -> Spec:
+def pipeline_spec(codec: CodecConfig, coarse: VampNetConfig, c2f: VampNetConfig) -> Spec:
     """What the decoding loop must know of the three models. Raises InputError if they do not fit together."""
     for name, model in (("coarse", coarse), ("c2f", c2f)):
-        if model.config.n_codebooks > codec.config.n_codebooks:
-            raise InputError(
-                f"{name} has {model.config.n_codebooks} codebooks, the codec {codec.config.n_codebooks}."
-            )
-    if coarse.config.n_conditioning_codebooks:
+        if model.n_codebooks > codec.n_codebooks:
+            raise InputError(f"{name} has {model.n_codebooks} codebooks, the codec {codec.n_codebooks}.")
+    if coarse.n_conditioning_codebooks:
         raise InputError(
             "coarse has conditioning codebooks; is this a c2f checkpoint under the name coarse.pth?"
         )
-    if c2f.config.n_codebooks != codec.config.n_codebooks:
+    if c2f.n_codebooks != codec.n_codebooks:
         raise InputError(
-            f"c2f has {c2f.config.n_codebooks} codebooks, the codec {codec.config.n_codebooks}; "
+            f"c2f has {c2f.n_codebooks} codebooks, the codec {codec.n_codebooks}; "
             "is this a coarse checkpoint under the name c2f.pth?"
         )
-    if c2f.config.n_conditioning_codebooks > coarse.config.n_codebooks:
+    if c2f.n_conditioning_codebooks > coarse.n_codebooks:
         raise InputError(
-            f"c2f is conditioned on {c2f.config.n_conditioning_codebooks} codebooks, "
-            f"coarse makes only {coarse.config.n_codebooks}."
+            f"c2f is conditioned on {c2f.n_conditioning_codebooks} codebooks, "
+            f"coarse makes only {coarse.n_codebooks}."
         )
-    config = codec.config
     return Spec(
-        sample_rate=config.sample_rate,
-        hop=config.hop,
-        n_codebooks=config.n_codebooks,
-        codebook_size=config.codebook_size,
-        n_coarse_codebooks=coarse.config.n_codebooks,
-        n_conditioning_codebooks=c2f.config.n_conditioning_codebooks,
-        encoder_context=config.encoder_context,
-        decoder_context=config.decoder_context,
-        coarse_chunk=seconds_to_frames(COARSE_SECONDS, config.sample_rate, config.hop),
-        c2f_chunk=seconds_to_frames(C2F_SECONDS, config.sample_rate, config.hop),
-        shortest_input=next(hops for hops in range(1, 1000) if config.frames(hops * config.hop) > 0),
+        sample_rate=codec.sample_rate,
+        hop=codec.hop,
+        n_codebooks=codec.n_codebooks,
+        codebook_size=codec.codebook_size,
+        n_coarse_codebooks=coarse.n_codebooks,
+        n_conditioning_codebooks=c2f.n_conditioning_codebooks,
+        encoder_context=codec.encoder_context,
+        decoder_context=codec.decoder_context,
+        coarse_chunk=seconds_to_frames(COARSE_SECONDS, codec.sample_rate, codec.hop),
+        c2f_chunk=seconds_to_frames(C2F_SECONDS, codec.sample_rate, codec.hop),
+        shortest_input=next(hops for hops in range(1, 1000) if codec.frames(hops * codec.hop) > 0),
     )

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from helpers import files
+from helpers import checkpoints, files
 from helpers.codec import Codec
 from helpers.decoding import (
     Settings,
@@ -35,10 +35,10 @@ from helpers.errors import InputError
 from helpers.export import graph_precisions
 from helpers.fidelity import Finding, Findings, findings
 from helpers.quantize import PRECISIONS
-from helpers.runtime import GRAPHS, MANIFEST, Pipeline, load_manifest
+from helpers.runtime import GRAPHS, MANIFEST, STAGES, Pipeline, load_manifest
 from helpers.tables import Table
-from helpers.transfer import Models, load_models
-from helpers.vampnet import TorchPipeline, VampNet, on_numpy
+from helpers.transfer import Sources
+from helpers.vampnet import VampNet, on_numpy, pipeline_spec
 
 TOLERANCE = 1e-4  # of the largest value
 TIE = 1e-5  # float64 margin below which two candidates are equals
@@ -178,22 +178,20 @@ def verify_bundle(
     for graph in onnx.graphs.values():
         graph.keeps_memory = False  # 2000 frames of the public size need 0.7 GB
     precisions = _precisions(Path(bundle), manifest)
-    models = load_models(directory, loras)
-    torch_pipeline = TorchPipeline(models.codec, models.coarse, models.c2f)
+    models = OneAtATime(directory, loras)
+    torch_pipeline = models.pipeline()
     if torch_pipeline.spec != onnx.spec:
         raise InputError(f"{bundle} was made from a model of another shape than the one in {directory}.")
     rows: list[Comparison] = []
     whole = [name for name, precision in precisions.items() if precision == "fp32"]
     for row in compare(models, torch_pipeline, onnx, whole):
         on_row(row)
-        if rows and rows[-1].graph != row.graph:
-            onnx.graphs[rows[-1].graph].close()  # two large sessions at once would double the memory
         rows.append(row)
     found: list[Finding] = []
     for row in findings(precisions, torch_pipeline, onnx):
         on_row(row)
         found.append(row)
-    problems = list(_file_problems(Path(bundle), manifest, models))
+    problems = list(_file_problems(Path(bundle), manifest, models.sources()))
     return Certificate(
         tuple(rows),
         tuple(problems),
@@ -212,42 +210,87 @@ def _precisions(bundle: Path, manifest: dict) -> dict[str, str]:
     return precisions
 
 
+class OneAtATime:
+    """The models of a directory, of which only the one last asked for is in memory.
+
+    Pages of a checkpoint that were read stay as long as anything maps the file, so each model maps its own.
+    """
+
+    def __init__(self, directory: str | os.PathLike, loras: Iterable[str | os.PathLike] = ()):
+        self.sources = partial(Sources.of, directory, list(loras))
+        self.leave()
+
+    def __call__(self, name: str) -> Codec | VampNet:
+        """ "codec", "coarse" or "c2f". Raises InputError for what can't be read."""
+        if name != self.name:
+            self.leave()
+            self.model, _ = self.sources().model(name)
+            self.name = name
+        return self.model
+
+    def leave(self) -> None:
+        """Nothing stays in memory."""
+        self.name, self.model = "", None
+
+    def pipeline(self) -> Pipeline:
+        """PyTorch's. Every model is tried once: what can't be read is told now and not after minutes."""
+        spec = pipeline_spec(*(self(name).config for name in checkpoints.NAMES))
+        functions = {
+            "codec_encoder": lambda audio: self("codec").encode(audio),
+            "codec_decoder": lambda codes: self("codec").decode(codes),
+            "coarse": lambda codes: self("coarse")(codes),
+            "c2f": lambda codes: self("c2f")(codes),
+        }
+        return Pipeline(spec, {name: on_numpy(function) for name, function in functions.items()})
+
+
 def compare(
-    models: Models, torch_pipeline: Pipeline, onnx: Pipeline, graphs: Sequence[str] = GRAPHS
+    models: OneAtATime, torch_pipeline: Pipeline, onnx: Pipeline, graphs: Sequence[str] = GRAPHS
 ) -> Iterator[Comparison]:
-    """All comparisons of the graphs named, one after the other."""
+    """All comparisons of the graphs named, one after the other; each session ends before the next starts."""
     rng = np.random.default_rng(0)
-    if "codec_encoder" in graphs:
-        for batch, frames in CODEC_SHAPES:
-            yield compare_encoder(models.codec, torch_pipeline, onnx, batch, frames, rng)
-    if "codec_decoder" in graphs:
-        for batch, frames in CODEC_SHAPES:
-            yield compare_decoder(models.codec, torch_pipeline, onnx, batch, frames, rng)
-    for name, model in (("coarse", models.coarse), ("c2f", models.c2f)):
-        if name not in graphs:
-            continue
-        exact = Exact(model)
-        for batch, frames in SHAPES:
-            yield compare_logits(name, exact, torch_pipeline, onnx, batch, frames, rng)
-        for label, settings in DECODINGS.items():
-            yield compare_decoding(f"{name}, {label}", name, exact, torch_pipeline, onnx, settings, rng)
+    for name in (name for name in GRAPHS if name in graphs):
+        if name in STAGES:
+            yield from compare_transformer(name, models, torch_pipeline, onnx, rng)
+        else:
+            compare_half = compare_encoder if name == "codec_encoder" else compare_decoder
+            for batch, frames in CODEC_SHAPES:
+                yield compare_half(models("codec"), torch_pipeline, onnx, batch, frames, rng)
+        onnx.graphs[name].close()
+
+
+def compare_transformer(
+    name: str, models: OneAtATime, torch_pipeline: Pipeline, onnx: Pipeline, rng: np.random.Generator
+) -> Iterator[Comparison]:
+    """All comparisons of one of STAGES: PyTorch is asked everything and leaves, then ONNX Runtime is."""
+    answers = [ask(name, torch_pipeline, batch, frames, rng) for batch, frames in SHAPES]
+    decodings = {
+        label: (settings, list(ask_steps(name, torch_pipeline, settings, rng)))
+        for label, settings in DECODINGS.items()
+    }
+    models.leave()
+    exact = Exact(partial(models, name))  # comes back if float64 must decide
+    for answer in answers:
+        yield compare_logits(name, answer, exact, onnx)
+    for label, (settings, steps) in decodings.items():
+        yield compare_decoding(f"{name}, {label}", name, steps, exact, onnx, settings)
 
 
 class Exact:
     """A transformer in float64, one layer at a time: all of it at once is twice the size of its file."""
 
-    def __init__(self, model: VampNet):
+    def __init__(self, model: Callable[[], VampNet]):
         self.model = model
 
     def __call__(self, codes: np.ndarray) -> np.ndarray:
         """Logits in float64."""
-        hooks = []
-        for layer in self.model.modules():
+        hooks, model = [], self.model()
+        for layer in model.modules():
             weights = dict(layer.named_parameters(recurse=False))
             hooks.append(layer.register_forward_pre_hook(partial(_to_float64, weights)))
             hooks.append(layer.register_forward_hook(partial(_back, weights), always_call=True))
         try:
-            return on_numpy(self.model)(codes)
+            return on_numpy(model)(codes)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -351,18 +394,23 @@ def random_codes(
     return codes
 
 
-def compare_logits(
-    name: str,
-    exact: Exact,
-    torch_pipeline: Pipeline,
-    onnx: Pipeline,
-    batch: int,
-    frames: int,
-    rng: np.random.Generator,
-) -> Comparison:
+@dataclass(frozen=True)
+class Answer:
+    """Tokens int64 (B, C, T), and PyTorch's logits for them (B, P, T, V)."""
+
+    codes: np.ndarray
+    logits: np.ndarray
+
+
+def ask(name: str, torch_pipeline: Pipeline, batch: int, frames: int, rng: np.random.Generator) -> Answer:
+    """What PyTorch makes of random tokens."""
+    codes = random_codes(name, torch_pipeline, batch, frames, rng)
+    return Answer(codes, torch_pipeline.graphs[name](codes))
+
+
+def compare_logits(name: str, answer: Answer, exact: Exact, onnx: Pipeline) -> Comparison:
     """Logits, and the most probable token of every place."""
-    codes = random_codes(name, onnx, batch, frames, rng)
-    ours, theirs = torch_pipeline.graphs[name](codes), onnx.graphs[name](codes)
+    ours, theirs = answer.logits, onnx.graphs[name](answer.codes)
     if ours.shape != theirs.shape:
         raise InputError(
             f"{name}.onnx gives logits of shape {theirs.shape}, PyTorch {ours.shape}; export again."
@@ -370,49 +418,61 @@ def compare_logits(
     best, other = ours.argmax(-1), theirs.argmax(-1)
     unequal, margins = best != other, np.zeros(0)
     if unequal.any():
-        rows, places = exact(codes)[unequal], np.arange(unequal.sum())
+        rows, places = exact(answer.codes)[unequal], np.arange(unequal.sum())
         margins = np.abs(rows[places, best[unequal]] - rows[places, other[unequal]])
+    batch, _, frames = answer.codes.shape
     return Comparison(
         name, batch, frames, best.size, len(margins), int((margins < TIE).sum()),
         relative_difference(ours, theirs), float(margins.max()) if len(margins) else None,
     )  # fmt: skip
 
 
+NOISE = (0, 0)  # what the noise of a decoding depends on beside its seed: the transformer and the chunk
+
+
+def ask_steps(
+    name: str, torch_pipeline: Pipeline, settings: Settings, rng: np.random.Generator
+) -> Iterator[tuple[State, Answer]]:
+    """What PyTorch answers in each step of masked decoding, which it alone leads."""
+    batch, frames = DECODE_SHAPE
+    codes = random_codes(name, torch_pipeline, batch, frames, rng)
+    n_given = 0 if name == "coarse" else torch_pipeline.n_conditioning_codebooks
+    state = start(codes, np.zeros_like(codes), n_given, torch_pipeline.mask_token)
+    for step in range(settings.steps):
+        now = unflatten(state.tokens, codes)
+        answer = Answer(now, torch_pipeline.graphs[name](now))
+        yield state, answer
+        tokens, masked, *_ = _advance(state, answer.logits, step, settings)
+        state = State(np.where(masked, torch_pipeline.mask_token, tokens), masked, state.n_start)
+
+
+def _advance(state: State, logits: np.ndarray, step: int, settings: Settings) -> tuple[np.ndarray, ...]:
+    return advance(state, flatten(logits, 0), step, settings, [0] * len(logits), NOISE)
+
+
 def compare_decoding(
-    label: str,
-    name: str,
-    exact: Exact,
-    torch_pipeline: Pipeline,
-    onnx: Pipeline,
-    settings: Settings,
-    rng: np.random.Generator,
+    label: str, name: str, steps: list[tuple[State, Answer]], exact: Exact, onnx: Pipeline, settings: Settings
 ) -> Comparison:
     """Masked decoding step by step on the same noise: what is chosen, and what is masked again.
 
     Both start each step from the same tokens. If they agree in every step, they agree when left alone.
     """
-    batch, frames = DECODE_SHAPE
-    codes = random_codes(name, onnx, batch, frames, rng)
-    n_given = 0 if name == "coarse" else onnx.n_conditioning_codebooks
-    state = start(codes, np.zeros_like(codes), n_given, onnx.mask_token)
-    seeds, keys = [0] * batch, (0, 0)
     tokens = different = ties = 0
     first_margin = None
-    for step in range(settings.steps):
-        now = unflatten(state.tokens, codes)
-        ours, theirs = (
-            advance(state, flatten(pipeline.graphs[name](now), 0), step, settings, seeds, keys)
-            for pipeline in (torch_pipeline, onnx)
-        )
+    for step, (state, answer) in enumerate(steps):
+        theirs = _advance(state, onnx.graphs[name](answer.codes), step, settings)
+        ours = _advance(state, answer.logits, step, settings)
         tokens += int(state.masked.sum())
         unequal = (ours[0] != theirs[0]) | (ours[1] != theirs[1])
         if unequal.any():
-            margin = decision_margin(state, flatten(exact(now), 0), step, settings, seeds, keys, ours, theirs)
+            seeds = [0] * len(unequal)
+            margin = decision_margin(
+                state, flatten(exact(answer.codes), 0), step, settings, seeds, NOISE, ours, theirs
+            )
             first_margin = margin if first_margin is None else max(first_margin, margin)
             different += int(unequal.sum())
             ties += int(unequal.sum()) if margin < TIE else 0
-        state = State(np.where(ours[1], onnx.mask_token, ours[0]), ours[1], state.n_start)
-    return Comparison(label, batch, frames, tokens, different, ties, margin=first_margin)
+    return Comparison(label, *DECODE_SHAPE, tokens, different, ties, margin=first_margin)
 
 
 def decision_margin(
@@ -445,15 +505,15 @@ def decision_margin(
     return float(np.nan_to_num(margins, nan=np.inf).max())
 
 
-def _file_problems(bundle: Path, manifest: dict, models: Models) -> Iterator[str]:
+def _file_problems(bundle: Path, manifest: dict, sources: Sources) -> Iterator[str]:
     described = dict.fromkeys(f"{name}.onnx" for name in GRAPHS) | manifest["sha256"]
     for name, expected in described.items():
         path = bundle / name
         if not path.is_file() or files.sha256(path) != expected:
             yield f"{name} is not the file that {MANIFEST} describes"
-    for name, checkpoint in models.sources.items():
+    for name, checkpoint in sources.files.items():
         if manifest["source_sha256"].get(f"{name}.pth") != checkpoint.sha256():
             yield f"the bundle was not made from this {name}.pth"
-    for name, overlays in models.loras.items():
+    for name, overlays in sources.loras.items():
         if manifest["lora_sha256"].get(name, []) != [overlay.sha256() for overlay in overlays]:
             yield f"the bundle was made with other LoRA overlays of {name} than were given here (--lora)"

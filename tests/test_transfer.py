@@ -440,7 +440,7 @@ def test_files_in_the_place_of_others(sources):
 
 
 def test_transformers_in_each_others_places(sources):
-    codec, coarse, c2f = (moved(name, sources[name], sources)[0] for name in checkpoints.NAMES)
+    codec, coarse, c2f = (moved(name, sources[name], sources)[0].config for name in checkpoints.NAMES)
     assert pipeline_spec(codec, coarse, c2f).n_coarse_codebooks == 4
     for wrong in ((c2f, coarse), (c2f, c2f), (coarse, coarse)):
         with refused("checkpoint under the name"):

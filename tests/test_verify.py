@@ -176,7 +176,8 @@ def exact(best_two, largest=30.0):
 
 def compared_logits(ours, theirs, truth):
     rng = np.random.default_rng(0)
-    return compare_logits("coarse", exact(truth), pipeline_with(ours), pipeline_with(theirs), 2, 5, rng)
+    answer = verify.ask("coarse", pipeline_with(ours), 2, 5, rng)
+    return compare_logits("coarse", answer, exact(truth), pipeline_with(theirs))
 
 
 def test_equal_logits_have_no_differences():
@@ -200,7 +201,8 @@ def test_logits_of_another_shape_are_refused():
     wrong = fabricate.plain_pipeline()
     wrong.graphs["coarse"] = lambda codes: np.zeros((len(codes), 1, codes.shape[-1], 7), np.float32)
     with pytest.raises(InputError, match="coarse.onnx"):
-        compare_logits("coarse", exact((1, 0)), pipeline_with((1, 0)), wrong, 1, 3, np.random.default_rng(0))
+        answer = verify.ask("coarse", pipeline_with((1, 0)), 1, 3, np.random.default_rng(0))
+        compare_logits("coarse", answer, exact((1, 0)), wrong)
 
 
 class AllMasked:
@@ -214,8 +216,9 @@ class AllMasked:
 
 
 def compared_decoding(ours, theirs, truth, settings, shift=0.0):
-    pipelines = pipeline_with(ours, 3.0), pipeline_with(theirs, 3.0, shift)
-    return compare_decoding("label", "coarse", exact(truth, 3.0), *pipelines, settings, AllMasked())
+    steps = list(verify.ask_steps("coarse", pipeline_with(ours, 3.0), settings, AllMasked()))
+    in_onnx = pipeline_with(theirs, 3.0, shift)
+    return compare_decoding("label", "coarse", steps, exact(truth, 3.0), in_onnx, settings)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from helpers.fidelity import findings
 from helpers.runtime import GRAPHS, MANIFEST, Pipeline, load_manifest
 from helpers.transfer import Models, load_models
 from helpers.vampnet import TorchPipeline
-from helpers.verify import Comparison, Exact, compare_decoder, compare_encoder, compare_logits
+from helpers.verify import Comparison, Exact, ask, compare_decoder, compare_encoder, compare_logits
 
 SHAPE = (2, 50)  # batch, frames that parity is tried on; `verify` tries many
 
@@ -72,7 +72,8 @@ def parity(name: str, models: Models, in_torch: Pipeline, onnx: Pipeline) -> Com
         return compare_encoder(models.codec, in_torch, onnx, *SHAPE, rng)
     if name == "codec_decoder":
         return compare_decoder(models.codec, in_torch, onnx, *SHAPE, rng)
-    return compare_logits(name, Exact(getattr(models, name)), in_torch, onnx, *SHAPE, rng)
+    answer = ask(name, in_torch, *SHAPE, rng)
+    return compare_logits(name, answer, Exact(lambda: getattr(models, name)), onnx)
 
 
 def _said(row: Comparison) -> str:

@@ -83,8 +83,8 @@ class Quality:
         )
         return (
             f"# What {self.precision} costs, {self.date}\n\n"
-            f"{self.checkpoints}, on {self.processor}. A vamp keeps every {PERIOD}th frame of the first "
-            f"{BOOKS} codebooks.\n\n{lines}\n\n"
+            f"Checkpoints in `{self.checkpoints}`, on {self.processor}. "
+            f"A vamp keeps every {PERIOD}th frame of the first {BOOKS} codebooks.\n\n{lines}\n\n"
             f"By clip, {self.precision} to float32 / seed to seed: {clips}.\n"
         )
 
