@@ -16,7 +16,7 @@ from onnx import numpy_helper
 
 from helpers import files
 from helpers.__main__ import main
-from helpers.bench import benchmark, checkpoints, gate, quality, report
+from helpers.bench import benchmark, checkpoints, gate, quality, report, streaming
 from helpers.bench.benchmark import EAGER, HALF, Benchmark, NotTimed, Timing, interleaved
 from helpers.bench.worker import NEEDS, PRODUCT, STAGE_NAMES, Job, Version, Worker, prepare
 from helpers.errors import InputError
@@ -358,3 +358,25 @@ def test_the_same_bundle_twice_is_no_distance(bundles, monkeypatch):
     pipeline = Pipeline.open(bundles["fp32"])
     row = quality.distances(pipeline, pipeline, load_clips(longest=3)[0])
     assert row.rounding == [0, 0, 0] and min(row.seeds) > 1e-3
+
+
+# --- Decoding to a file
+
+
+def test_lengths_are_decoded_whole_and_in_processes_of_their_own(bundles, tmp_path, capsys):
+    found = streaming.measure(bundles["fp32"], (0.01, 0.05), rounds=1)
+    spec = read_manifest(bundles["fp32"])[0]
+    for minutes, (run,) in found.runs.items():
+        assert abs(run.written - 60 * minutes * spec.sample_rate) <= spec.hop and run.seconds > 0
+    if found.growth is not None:
+        assert found.memory(0.01) > 10e6  # that of a process, not of a difference
+    assert streaming.main(["--bundle", str(tmp_path)]) == 2 and "is not a bundle" in capsys.readouterr().err
+    assert streaming.main(["--bundle", str(bundles["fp32"]), "--rounds", "0"]) == 2
+
+
+@pytest.mark.parametrize(("more", "verdict"), [(49e6, ", met"), (51e6, "NOT MET"), (None, "nobody tells")])
+def test_growth_is_held_to_its_goal(more, verdict):
+    short = [streaming.Run(second, 100_000_000, 1) for second in (1.0, 3.0, 2.0)]
+    long = [streaming.Run(22.0, None if more is None else int(100e6 + more), 10)] * 3
+    text = streaming.Streaming("b", {1: short, 10: long}).markdown()
+    assert verdict in text and "1.10 times as long" in text
