@@ -107,9 +107,8 @@ class Streaming:
         if self.growth is None:
             return f"{said}; nobody tells how much memory was used."
         verdict = "met" if self.growth <= MOST_GROWTH else "NOT MET"
-        return (
-            f"{said}, and {self.growth / 1e6:.0f} MB more (goal: at most {MOST_GROWTH / 1e6:.0f}, {verdict})."
-        )
+        apart = f"{abs(self.growth) / 1e6:.0f} MB {'more' if self.growth >= 0 else 'less'}"
+        return f"{said}, and {apart} (goal: at most {MOST_GROWTH / 1e6:.0f} MB more, {verdict})."
 
 
 def measure(bundle: Path, minutes: Sequence[float] = MINUTES, rounds: int = ROUNDS) -> Streaming:
