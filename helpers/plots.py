@@ -22,6 +22,7 @@ COLOURS = "cividis"  # looks nearly alike to readers with and without colour bli
 STYLE = {
     "font.size": 10, "text.color": GREY, "axes.edgecolor": GREY, "axes.labelcolor": GREY,
     "xtick.color": GREY, "ytick.color": GREY, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.prop_cycle": plt.cycler(color=SERIES),
 }  # fmt: skip
 WINDOW, HOP = 4096, 1024  # samples to a spectrum and from one to the next: 93 and 23 ms at 44.1 kHz
 LOWEST_FREQUENCY = 30  # hertz; near the lowest note of a piano
@@ -29,13 +30,20 @@ _STYLING = threading.RLock()  # matplotlib has one style for all threads, and wi
 DYNAMIC_RANGE = 80  # decibels below the loudest point that a spectrogram still shows
 
 
+def new_axes(width: float = 9, height: float = 2.4) -> Axes:
+    """Axes of a new figure, in inches and the course's style: for what a notebook draws itself."""
+    # First the figure: a notebook's first one sets pyplot up, and rc_context would undo that at its end.
+    figure = plt.figure(figsize=(width, height), layout="constrained")
+    with _STYLING, plt.rc_context(STYLE):
+        return figure.add_subplot()
+
+
 @contextlib.contextmanager
 def _axes(ax: Axes | None, height: float = 2.4) -> Iterator[Axes]:
     """`ax`, or the axes of a new figure, and the course's style while it is drawn on."""
-    # First the figure: a notebook's first one sets pyplot up, and rc_context would undo that at its end.
-    figure = None if ax is not None else plt.figure(figsize=(9, height), layout="constrained")
+    ax = new_axes(height=height) if ax is None else ax
     with _STYLING, plt.rc_context(STYLE):
-        yield ax if ax is not None else figure.add_subplot()
+        yield ax
 
 
 def _signal(audio: np.ndarray) -> np.ndarray:
