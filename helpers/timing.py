@@ -19,6 +19,7 @@ from helpers.runtime import CPU
 from helpers.tables import Table
 
 ROUNDS = 7
+REST = 0.1  # seconds before each run, in which the threads of the one before stop waiting for more work
 
 
 @dataclass(frozen=True, repr=False)
@@ -52,6 +53,7 @@ def race(versions: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> 
         run()
     for i in range(rounds):
         for name, run in versions.items():
+            time.sleep(REST)
             start = time.perf_counter()
             run()
             seconds[name][i] = time.perf_counter() - start

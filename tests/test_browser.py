@@ -280,7 +280,8 @@ def test_a_second_move_stops_the_first(shown):
     handle.press("ArrowRight")
     lab.page.get_by_text("made 2", exact=True).wait_for()
     begun, stopped = json.loads(lab.type_and_run("print([begun, stopped])"))
-    assert begun[-1] == 2 and stopped == begun[:-1]
+    assert begun[0] == 0 and begun[-1] == 2  # the first was made before it was shown
+    assert stopped == begun[1:-1]
 
 
 SLOW_FIGURE = """

@@ -19,6 +19,7 @@ from helpers import masks
 from helpers.audio import seconds_to_frames
 from helpers.errors import InputError, first_line
 from helpers.runtime import CPU, STAGES, Graph, OnnxGraph, Pipeline, Spec
+from helpers.timing import REST
 
 PRODUCT = (
     575,
@@ -36,7 +37,6 @@ NEEDS = {  # operation -> graphs
     "vamp": ("codec_encoder", "coarse", "c2f", "codec_decoder"),
 }
 STAGE_NAMES = ("encode", "coarse", "c2f", "sampling", "decode")  # what a vamp's time goes to
-REST = 0.1  # seconds before each run, in which the threads of the one before stop waiting for more work
 Run = Callable[[], dict[str, float]]  # does the work; where it has stages, their seconds
 
 

@@ -48,11 +48,13 @@ def exercise(check: Callable[..., str]) -> Callable[..., Verdict]:
     def checked(answer: object = ..., *given: object) -> Verdict:
         name = check.__name__
         if answer is None or answer is ...:
-            return Verdict(name, NOT_YET, "put your answer in place of the three dots, then run both cells.")
+            return Verdict(
+                name, NOT_YET, "put your answer in place of the three dots, then run the cell again."
+            )
         try:
             return Verdict(name, RIGHT, check(answer, *given))
         except NotYet:
-            return Verdict(name, NOT_YET, "write the function's body, then run both cells.")
+            return Verdict(name, NOT_YET, "write the function's body, then run the cell again.")
         except Wrong as wrong:
             return Verdict(name, WRONG, str(wrong))
 

@@ -28,6 +28,8 @@ class Live(ipywidgets.VBox):
         longest = max((len(control.description) for control in controls.values()), default=0)
         for control in controls.values():  # one below the other, they begin at one place
             control.style.description_width = f"{0.6 * longest:.0f}em"
+            if isinstance(control, ipywidgets.ToggleButtons):
+                control.style.button_width = "auto"  # the whole name is shown
         super().__init__([*controls.values(), self.status, self._shown])
         self._start()
 
