@@ -121,14 +121,15 @@ METHODS: dict[str, Method] = {
     "int4": partial(block_wise, bits=4, block=32),
 }
 PRECISIONS = ("fp32", *METHODS)
-# What a graph may lose, measured as in `fidelity`; several times what the course's checkpoint loses.
+# What a graph may lose, measured as in `fidelity`; at least twice what the course's checkpoint loses. First choices
+# among many that are nearly as likely (c2f's are right once in six times) change long before the NLL does.
 NLL, KL, AGREEMENT, SNR = "masked NLL, change", "KL (nats)", "same first choice", "SNR (dB)"
 AT_LEAST = (AGREEMENT, SNR)  # the others are at most
 LIMITS = {
     "fp16": {NLL: 0.001, KL: 0.0001, AGREEMENT: 0.99},
-    "int8": {NLL: 0.01, KL: 0.005, AGREEMENT: 0.95},
-    "int8-block": {NLL: 0.01, KL: 0.002, AGREEMENT: 0.97},
-    "int4": {NLL: 0.03, KL: 0.05, AGREEMENT: 0.8},
+    "int8": {NLL: 0.01, KL: 0.005, AGREEMENT: 0.9},
+    "int8-block": {NLL: 0.01, KL: 0.002, AGREEMENT: 0.93},
+    "int4": {NLL: 0.05, KL: 0.12, AGREEMENT: 0.5},
 }
 SOUND_LIMITS = {SNR: 40.0}
 

@@ -1,8 +1,8 @@
 """Vamps of the clips: do they keep tempo and harmony, and is anything broken in them?
 
-Every clip is vamped with the command's own settings (every 7th frame kept in the first 3 codebooks) and set
-beside what the codec makes of the original, on the frames that were generated. Three things that need no
-transformer are measured in the same way: the other clips; tokens drawn by their frequency; tokens copied
+Every clip is vamped as the command does it (every 7th frame kept in the first 3 codebooks), with SETTINGS,
+and set beside what the codec makes of the original, on the frames that were generated. Three things that need
+no transformer are measured in the same way: the other clips; tokens drawn by their frequency; tokens copied
 from the nearest kept frame (codebooks that keep nothing are left out of that sound, which is kinder to it
 than noise).
 """
@@ -21,6 +21,7 @@ from helpers.vamp import Prompt
 from helpers.vampnet import TorchPipeline
 
 PROMPT = Prompt(periodic=7, codebooks=3)
+SETTINGS = {"temperature": 0.5}  # a small model leaves too much to unlikely codes: see models/README.md
 SEEDS = (0, 1)
 METHODS = ("vamp", "other clips", "unigram sampling", "nearest-frame copying")
 JOINT_SECONDS, JOINT_CHUNK = 6, 2  # seconds of a clip that are vamped in chunks of two, for their joints
@@ -84,7 +85,7 @@ def generation_scores(
     for i, item in enumerate(encoded):
         mask = generated_places(pipeline, item)
         frames = compared_frames(pipeline, mask)
-        vamps = [pipeline.vamp(item.codes, mask, seed=seed) for seed in SEEDS]
+        vamps = [pipeline.vamp(item.codes, mask, seed=seed, **SETTINGS) for seed in SEEDS]
         sounds = [pipeline.decode(vamp) for vamp in vamps]
         rng = np.random.default_rng((SEEDS[0], i))
         others = {
@@ -174,7 +175,7 @@ def click_at_joints(pipeline: TorchPipeline, item: Encoded, mask: np.ndarray) ->
         for seconds in (JOINT_SECONDS, JOINT_CHUNK)
     )
     codes, mask = item.codes[..., :n_frames], mask[..., :n_frames]
-    audio = pipeline.decode(pipeline.vamp(codes, mask, seed=SEEDS[0], chunk=chunk))[0, 0]
+    audio = pipeline.decode(pipeline.vamp(codes, mask, seed=SEEDS[0], chunk=chunk, **SETTINGS))[0, 0]
     starts = {*range(chunk, codes.shape[-1], chunk)}
     starts |= {*range(pipeline.spec.c2f_chunk, codes.shape[-1], pipeline.spec.c2f_chunk)}
     return likeness.click(audio, np.array(sorted(starts)) * pipeline.hop, pipeline.hop)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from helpers.evaluate.codec import Quality, Usage
-from helpers.evaluate.generation import METHODS, Generation, Health
+from helpers.evaluate.generation import METHODS, SETTINGS, Generation, Health
 from helpers.evaluate.opus import RATES, OpusFigures
 from helpers.evaluate.statistics import Score, difference, score
 from helpers.evaluate.tokens import Comparison, Guesses
@@ -157,7 +157,10 @@ def generation_section(found: Generation) -> Section:
         "vamp's lead: onsets",
         "vamp's lead: chroma",
     )
-    note = "With the codec's own version of the original, on frames without given coarse tokens."
+    settings = ", ".join(f"{name} {value:g}" for name, value in SETTINGS.items())
+    note = (
+        f"Vamps: {settings}. With the codec's own version of the original, on frames without coarse tokens."
+    )
     return Section("Generation", rows, headings, note)
 
 

@@ -64,6 +64,7 @@ COARSE = Recipe()
 C2F = Recipe(
     n_codebooks=14,
     n_conditioning_codebooks=4,
+    embedding_dim=192,
     n_layers=5,
     batch=12,
     frames=173,
