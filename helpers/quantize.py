@@ -121,8 +121,8 @@ METHODS: dict[str, Method] = {
     "int4": partial(block_wise, bits=4, block=32),
 }
 PRECISIONS = ("fp32", *METHODS)
-# What a graph may lose, measured as in `fidelity`; at least twice what the course's checkpoint loses. First choices
-# among many that are nearly as likely (c2f's are right once in six times) change long before the NLL does.
+# What a graph may lose, measured as in `fidelity`; at least twice what the course's checkpoint loses. First
+# choices among many nearly as likely ones (c2f's are right once in six times) change long before the NLL.
 NLL, KL, AGREEMENT, SNR = "masked NLL, change", "KL (nats)", "same first choice", "SNR (dB)"
 AT_LEAST = (AGREEMENT, SNR)  # the others are at most
 LIMITS = {
