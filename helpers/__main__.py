@@ -381,8 +381,7 @@ def run_bench(arguments: argparse.Namespace) -> None:
     if arguments.json:
         files.write_json(arguments.json, found.to_json())
     if arguments.markdown:
-        with files.written_whole(arguments.markdown) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        files.write_text(arguments.markdown, text)
     if arguments.picture:
         report.draw(found, arguments.picture)
 

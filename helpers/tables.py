@@ -57,3 +57,9 @@ def _html_row(cells: Iterable[str], tag: str) -> str:
 def _wrapping(cell: str) -> str:
     """A tensor's long name may go on in the next line: else the table is wider than the page."""
     return ";overflow-wrap:anywhere" if any(len(word) > LONGEST_WORD for word in cell.split()) else ""
+
+
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table as Markdown."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

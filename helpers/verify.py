@@ -429,11 +429,13 @@ def compare_logits(name: str, answer: Answer, exact: Exact, onnx: Pipeline) -> C
 
 NOISE = (0, 0)  # what the noise of a decoding depends on beside its seed: the transformer and the chunk
 
+Step = tuple[State, Answer, tuple[np.ndarray, ...]]  # before it, PyTorch's logits, and what is made of them
+
 
 def ask_steps(
     name: str, torch_pipeline: Pipeline, settings: Settings, rng: np.random.Generator
-) -> Iterator[tuple[State, Answer]]:
-    """What PyTorch answers in each step of masked decoding, which it alone leads."""
+) -> Iterator[Step]:
+    """The steps of masked decoding with PyTorch's answers, which alone lead it."""
     batch, frames = DECODE_SHAPE
     codes = random_codes(name, torch_pipeline, batch, frames, rng)
     n_given = 0 if name == "coarse" else torch_pipeline.n_conditioning_codebooks
@@ -441,8 +443,8 @@ def ask_steps(
     for step in range(settings.steps):
         now = unflatten(state.tokens, codes)
         answer = Answer(now, torch_pipeline.graphs[name](now))
-        yield state, answer
-        tokens, masked, *_ = _advance(state, answer.logits, step, settings)
+        ours = tokens, masked, *_ = _advance(state, answer.logits, step, settings)
+        yield state, answer, ours
         state = State(np.where(masked, torch_pipeline.mask_token, tokens), masked, state.n_start)
 
 
@@ -451,7 +453,7 @@ def _advance(state: State, logits: np.ndarray, step: int, settings: Settings) ->
 
 
 def compare_decoding(
-    label: str, name: str, steps: list[tuple[State, Answer]], exact: Exact, onnx: Pipeline, settings: Settings
+    label: str, name: str, steps: list[Step], exact: Exact, onnx: Pipeline, settings: Settings
 ) -> Comparison:
     """Masked decoding step by step on the same noise: what is chosen, and what is masked again.
 
@@ -459,9 +461,8 @@ def compare_decoding(
     """
     tokens = different = ties = 0
     first_margin = None
-    for step, (state, answer) in enumerate(steps):
+    for step, (state, answer, ours) in enumerate(steps):
         theirs = _advance(state, onnx.graphs[name](answer.codes), step, settings)
-        ours = _advance(state, answer.logits, step, settings)
         tokens += int(state.masked.sum())
         unequal = (ours[0] != theirs[0]) | (ours[1] != theirs[1])
         if unequal.any():

@@ -27,9 +27,10 @@ from helpers.evaluate.clips import Clip, load_clips
 from helpers.evaluate.distance import RATE, at_44100, log_mel
 from helpers.export import export_bundle
 from helpers.fidelity import Finding, findings
-from helpers.files import written_whole
+from helpers.files import write_text
 from helpers.quantize import METHODS
 from helpers.runtime import Pipeline
+from helpers.tables import markdown_table
 from helpers.transfer import load_models
 from helpers.vamp import whole_frames
 from helpers.vampnet import TorchPipeline
@@ -76,15 +77,14 @@ class Quality:
             ("vamp", f"log-mel distance to float32, {len(self.distances)} clips, {len(SEEDS)} seeds, median",
              f"{self.rounding:.3f}", f"{self.seeds:.3f}, of two seeds", _verdict(self.rounding <= self.seeds))
         )  # fmt: skip
-        table = [("graph", "measure", "measured", "limit", "verdict"), ("---",) * 5, *rows]
-        lines = "\n".join(f"| {' | '.join(row)} |" for row in table)
+        table = markdown_table(("graph", "measure", "measured", "limit", "verdict"), rows)
         clips = "; ".join(
             f"{row.clip} {np.median(row.rounding):.2f} / {np.median(row.seeds):.2f}" for row in self.distances
         )
         return (
             f"# What {self.precision} costs, {self.date}\n\n"
             f"Checkpoints in `{self.checkpoints}`, on {self.processor}. "
-            f"A vamp keeps every {PERIOD}th frame of the first {BOOKS} codebooks.\n\n{lines}\n\n"
+            f"A vamp keeps every {PERIOD}th frame of the first {BOOKS} codebooks.\n\n{table}\n\n"
             f"By clip, {self.precision} to float32 / seed to seed: {clips}.\n"
         )
 
@@ -157,8 +157,7 @@ def main(arguments: list[str] | None = None) -> int:
         )  # fmt: skip
         print(found.markdown(), end="")
         if options.markdown:
-            with written_whole(options.markdown) as temporary:
-                temporary.write_text(found.markdown(), encoding="utf-8")
+            write_text(options.markdown, found.markdown())
 
     return exit_status(run)
 

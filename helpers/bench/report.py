@@ -12,6 +12,7 @@ from helpers import plots
 from helpers.bench.benchmark import EAGER, HALF, Benchmark, Timing
 from helpers.bench.worker import NEEDS, STAGE_NAMES
 from helpers.files import written_whole
+from helpers.tables import markdown_table
 
 FLOAT, EIGHT_BIT = "ONNX Runtime fp32", "ONNX Runtime int8"
 GRAPH_OPERATIONS = tuple(name for name in NEEDS if name not in ("product", "vamp"))
@@ -104,22 +105,25 @@ def markdown(found: Benchmark) -> str:
     parts = [
         _heading(found),
         "## Matrix products: what the machine can do",
-        _table(("library", "precision", "GFLOP/s", "median (ms)"), _products(found)),
+        markdown_table(("library", "precision", "GFLOP/s", "median (ms)"), _products(found)),
         "## Each graph",
-        _table(
+        markdown_table(
             ("operation", "version", "median (ms)", "middle half", "times eager", "of ceiling", "peak MB"),
             [_row(found, one) for name in GRAPH_OPERATIONS for one in found.of(name)],
         ),
         f"## A vamp of {found.audio_seconds:g} s: 12 coarse steps, 2 fine ones",
-        _table(
+        markdown_table(
             ("version", "audio to audio (s)", "times eager", "tokens to tokens (s)", "times eager",
              *STAGE_NAMES, "peak MB"),
             [_vamp_row(found, one) for one in found.of("vamp")],
         ),
         "## Size",
-        _table(("bundle", "MB"), [(name, _mb(sum(sizes.values()))) for name, sizes in found.sizes.items()]),
+        markdown_table(
+            ("bundle", "MB"),
+            [(name, _mb(sum(sizes.values()))) for name, sizes in found.sizes.items()],
+        ),
         "## Goals, set for the public size on two cores",
-        _table(
+        markdown_table(
             ("goal", "at least", "measured", "at the ceiling", "verdict"),
             [(one.name, one.shown(one.least), one.shown(one.measured), one.shown(one.bound), one.verdict)
              for one in goals(found)],
@@ -127,11 +131,14 @@ def markdown(found: Benchmark) -> str:
         AT_THE_CEILING,
     ]  # fmt: skip
     if found.operators:
-        parts += ["## Where the time of coarse goes", _table(("version", "operators"), _operators(found))]
+        parts += [
+            "## Where the time of coarse goes",
+            markdown_table(("version", "operators"), _operators(found)),
+        ]
     if found.not_timed:
         parts += [
             "## Not timed",
-            _table(
+            markdown_table(
                 ("operation", "version", "why"),
                 [(one.operation, one.version, one.reason) for one in found.not_timed],
             ),
@@ -187,11 +194,6 @@ def _mb(size: float | None) -> str:
 
 def _or_dash(value: float | None, form: str) -> str:
     return "-" if value is None else form.format(value)
-
-
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 # --- Picture

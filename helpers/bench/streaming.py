@@ -25,8 +25,9 @@ from helpers.bench import machine
 from helpers.bench.worker import peak_memory
 from helpers.cores import n_cores
 from helpers.errors import InputError, exit_status
-from helpers.files import written_whole
+from helpers.files import write_text
 from helpers.runtime import Pipeline
+from helpers.tables import markdown_table
 
 MINUTES = (1, 10)
 MOST_GROWTH = 50e6  # bytes that the long one may need more
@@ -86,18 +87,18 @@ class Streaming:
 
     def markdown(self) -> str:
         """The whole as text."""
-        table = [("minutes", "seconds, median", "seconds a minute", "peak MB"), ("---",) * 4]
+        rows = []
         for minutes in self.runs:
             taken, memory = self.seconds(minutes), self.memory(minutes)
             shown = "-" if memory is None else f"{memory / 1e6:.0f}"
-            table.append((str(minutes), f"{taken:.1f}", f"{taken / minutes:.1f}", shown))
-        lines = "\n".join(f"| {' | '.join(row)} |" for row in table)
+            rows.append((str(minutes), f"{taken:.1f}", f"{taken / minutes:.1f}", shown))
+        table = markdown_table(("minutes", "seconds, median", "seconds a minute", "peak MB"), rows)
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         rounds = len(next(iter(self.runs.values())))
         return (
             f"# Decoding to a file, {self.date}\n\n"
             f"The decoder of `{self.bundle}`, on {self.processor}, {self.cores} cores; {versions}. Rounds in "
-            f"turn: {rounds}.\n\n{lines}\n\n{self._verdict()}\n"
+            f"turn: {rounds}.\n\n{table}\n\n{self._verdict()}\n"
         )
 
     def _verdict(self) -> str:
@@ -140,8 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
         found = measure(options.bundle, rounds=options.rounds)
         print(found.markdown(), end="")
         if options.markdown:
-            with written_whole(options.markdown) as temporary:
-                temporary.write_text(found.markdown(), encoding="utf-8")
+            write_text(options.markdown, found.markdown())
 
     return exit_status(run)
 
