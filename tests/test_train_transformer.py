@@ -18,7 +18,7 @@ from helpers.layers import RelativePositionBias
 from helpers.train import __main__ as command
 from helpers.train.codec import trainable_codec
 from helpers.train.loop import Budget, run
-from helpers.train.lora import RANK, LoraTraining, adapt
+from helpers.train.lora import LoraTraining, adapt
 from helpers.train.saving import save_codec
 from helpers.train.tokens import PART, Tokens, encode_piece, read_tokens
 from helpers.train.transformer import (
@@ -265,10 +265,10 @@ def test_an_overlay_starts_as_the_base_and_trains_nothing_else(trained, codec_pa
     codes = torch.from_numpy(pattern(7, 30)[None, :2].astype(np.int64))
     with torch.no_grad():
         before = model(codes)
-        learned = adapt(model)
+        learned = adapt(model, rank=3)
         assert torch.equal(model(codes), before)
     assert len(learned) == 2 * 5 * COARSE.n_layers
-    assert {min(matrix.shape) for matrix in learned} == {RANK}
+    assert {min(matrix.shape) for matrix in learned} == {3}
 
 
 def test_an_overlay_learns_a_style_and_folds_into_its_base(trained, codec_path, tokens, tmp_path):
@@ -276,7 +276,7 @@ def test_an_overlay_learns_a_style_and_folds_into_its_base(trained, codec_path, 
     other = np.array([[0], [11], [0]])  # another distance between the books
     style = [Tokens([(piece + other) % 32 for piece in split.pieces], 32) for split in tokens]
     recipe = dataclasses.replace(COARSE, rate=3e-2)
-    training = LoraTraining(recipe, folder, "coarse", *style)
+    training = LoraTraining(recipe, 8, folder, "coarse", *style)
     base_score = training.check()["score"]
     run(training, tmp_path / "style.coarse.pth", Budget(steps=60))
     assert training.check()["score"] < 0.95 * base_score

@@ -157,7 +157,7 @@ def generation_section(found: Generation) -> Section:
         "vamp's lead: onsets",
         "vamp's lead: chroma",
     )
-    settings = ", ".join(f"{name} {value:g}" for name, value in SETTINGS.items())
+    settings = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in SETTINGS.items())
     note = (
         f"Vamps: {settings}. With the codec's own version of the original, on frames without coarse tokens."
     )

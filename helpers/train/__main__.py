@@ -39,7 +39,11 @@ from helpers.transfer import transfer_codec, transfer_vampnet
 DATA = ROOT / "data"  # the clips that ship with the course
 SHARES = {"codec": 0.6, "coarse": 0.2, "c2f": 0.2}  # of the time that `all` is given
 RECIPES = {"codec": codec.Recipe(), "coarse": transformer.COARSE, "c2f": transformer.C2F}
-LORA = {"rate": 5e-3, "warm_up": 10, "batch": 4, "check_chunks": 8}  # an overlay has less to learn
+LORAS = {  # in place of the recipe's: an overlay has less to learn
+    "coarse": {"rate": 5e-3, "batch": 4, "warm_up": 10, "check_chunks": 8},
+    "c2f": {"rate": 1.5e-2, "batch": 8, "warm_up": 10, "check_chunks": 8},
+}
+RANKS = {"coarse": 8, "c2f": 32}  # of the overlays
 
 
 @dataclass(frozen=True)
@@ -172,8 +176,10 @@ def train_transformer(job: Job, name: str, recipe: transformer.Recipe, budget: B
 def train_lora(job: Job, name: str, style: str, budget: Budget) -> list[Row]:
     """Train the overlay of one transformer on the music of a style."""
     train, valid = tokens(job, job.out / "tokens" / style)
-    recipe = replace(RECIPES[name], **LORA)
-    training = LoraTraining(recipe, job.out, name, train, valid, job.device, job.dtype, job.bfloat16)
+    recipe = replace(RECIPES[name], **LORAS[name])
+    training = LoraTraining(
+        recipe, RANKS[name], job.out, name, train, valid, job.device, job.dtype, job.bfloat16
+    )
     return run(training, job.out / f"{style}.{name}.pth", budget)
 
 

@@ -15,29 +15,29 @@ from helpers.train.transformer import BETAS, Recipe, TransformerTraining
 from helpers.transfer import LORA_ALPHA, transfer_vampnet
 from helpers.vampnet import VampNet
 
-RANK = 8
 ADAPTED = ("w_qs", "w_vs", "fc", "w_1", "w_2")  # as in VampNet: every projection but the keys'
 
 
 class LowRank(nn.Module):
     """W -> W + (alpha / rank) B A. A starts random and B at zero, so the model starts as it was."""
 
-    def __init__(self, rows: int, columns: int):
+    def __init__(self, rows: int, columns: int, rank: int):
         super().__init__()
-        self.lora_A = nn.Parameter(torch.empty(RANK, columns))
-        self.lora_B = nn.Parameter(torch.zeros(rows, RANK))
+        self.scale = LORA_ALPHA / rank
+        self.lora_A = nn.Parameter(torch.empty(rank, columns))
+        self.lora_B = nn.Parameter(torch.zeros(rows, rank))
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
 
     def forward(self, weight: Tensor) -> Tensor:
-        return weight + LORA_ALPHA / RANK * (self.lora_B @ self.lora_A)
+        return weight + self.scale * (self.lora_B @ self.lora_A)
 
 
-def adapt(model: VampNet) -> list[nn.Parameter]:
+def adapt(model: VampNet, rank: int) -> list[nn.Parameter]:
     """Freeze the model, lay a `LowRank` over each projection that may have one, return what is to learn."""
     model.requires_grad_(False)
     for name, module in list(model.named_modules()):
         if name.rsplit(".", 1)[-1] in ADAPTED:
-            parametrize.register_parametrization(module, "weight", LowRank(*module.weight.shape))
+            parametrize.register_parametrization(module, "weight", LowRank(*module.weight.shape, rank))
             module.parametrizations.weight.original.requires_grad_(False)
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
@@ -48,6 +48,7 @@ class LoraTraining(TransformerTraining):
     def __init__(
         self,
         recipe: Recipe,
+        rank: int,
         directory: str | os.PathLike,
         name: str,
         train: Tokens,
@@ -60,9 +61,9 @@ class LoraTraining(TransformerTraining):
         codec, base = (checkpoints.read(Path(directory) / f"{part}.pth") for part in ("codec", name))
         model, _ = transfer_vampnet(base, codec)
         torch.manual_seed(recipe.seed)
-        learned = adapt(model)
+        learned = adapt(model, rank)
         self._prepare(recipe, model, train, valid, device, dtype, bfloat16)
-        self.settings |= {"codec": codec.sha256(), "base": base.sha256()}
+        self.settings |= {"rank": rank, "codec": codec.sha256(), "base": base.sha256()}
         self.optimizers = [
             torch.optim.Adam([{"params": learned, "full_rate": recipe.rate}], recipe.rate, betas=BETAS)
         ]
