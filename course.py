@@ -378,7 +378,8 @@ def open_course(options, further):
     if not (ROOT / START).is_file():
         raise SetupError(f"{START} is missing: get a complete copy of the course.")
     set_up(options.wheels)
-    command = [str(venv_python()), "-m", "jupyterlab", str(START), "--ServerApp.root_dir=" + str(ROOT)]
+    command = [str(venv_python()), "-m", "jupyterlab", "--ServerApp.root_dir=" + str(ROOT)]
+    command.append("--LabApp.default_url=/lab/tree/" + START.as_posix())  # also in the address that it prints
     # A classroom without a network: no question about news, no look for updates.
     command += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     if options.no_browser:
