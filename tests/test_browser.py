@@ -222,7 +222,8 @@ def test_a_region_that_is_dragged_plays_over_and_over(shown):
     found = [place(heard[start : start + 1024], player.buffer(0)) for start in starts]
     seconds = np.array([at / rate for at, alike in found if alike > 0.9])
     assert len(seconds) > 0.8 * len(found)  # not those that hold the jump back
-    assert seconds.min() > region["start"] - 0.001 and seconds.max() < region["end"]
+    early = 0.1 * 1024 / rate  # a tenth of what is looked up may lie before the jump back
+    assert seconds.min() > region["start"] - early and seconds.max() < region["end"]
     assert (np.diff(seconds) < 0).sum() >= 2
 
 
