@@ -14,7 +14,7 @@ from helpers.evaluate.tokens import with_random_embeddings
 from helpers.runtime import Graph
 from helpers.vampnet import VampNet
 
-PIECES = ("nothing", "embedding", "position bias", "later frames", "classifier's order", "one layer")
+PIECES = ("embedding", "position bias", "later frames", "classifier's order", "one layer")
 
 
 def without(piece: str, model: VampNet) -> VampNet:
@@ -30,7 +30,7 @@ def without(piece: str, model: VampNet) -> VampNet:
         _read_code_by_code(model)
     elif piece == "one layer":
         del model.layers[len(model.layers) // 2]
-    elif piece != "nothing":
+    else:
         raise InputError(f"there is no piece {piece!r}; choose one of {', '.join(PIECES)}.")
     return model
 

@@ -172,8 +172,8 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
         ],
     ),
     (
-        moved.worst_loss, [{"without nothing": 5.0, "without embedding": 7.5, "without one layer": 6.0}],
-        "embedding", ["one layer", "nothing", "bias"],
+        moved.worst_loss, [{"the whole model": 5.0, "without embedding": 7.5, "without one layer": 6.0}],
+        "embedding", ["one layer", "the whole model", "bias"],
     ),
     (
         proven.dynamic_axes, [], {0: "batch", 2: "frames"},

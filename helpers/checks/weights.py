@@ -66,14 +66,14 @@ def lora_folded(fold: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch
 
 @exercise
 def worst_loss(answer: str, scores: Mapping[str, float]) -> str:
-    """The piece whose loss costs most; scores are by "without PIECE"."""
+    """The piece whose loss costs most; scores are by "without PIECE", and of "the whole model"."""
     name = str(answer) if str(answer).startswith("without ") else f"without {answer}"
+    if str(answer) == "the whole model":
+        raise Wrong("it has lost nothing; the others are compared with it.")
     if name not in scores:
-        known = ", ".join(repr(one.removeprefix("without ")) for one in scores)
+        known = ", ".join(repr(one.removeprefix("without ")) for one in scores if one.startswith("without "))
         raise Wrong(f"there is no entry for {answer!r}; the pieces are {known}.")
-    worst, base = max(scores, key=scores.get), scores["without nothing"]
+    worst, base = max(scores, key=scores.get), scores["the whole model"]
     if name == worst:
         return f"{scores[worst] - base:.2f} nats worse than the whole model."
-    if name == "without nothing":
-        raise Wrong("that is the whole model, with which the others are compared.")
     raise Wrong(f"it costs {scores[name] - base:.2f} nats, and another one costs more.")

@@ -39,10 +39,8 @@ from helpers.transfer import transfer_codec, transfer_vampnet
 DATA = ROOT / "data"  # the clips that ship with the course
 SHARES = {"codec": 0.6, "coarse": 0.2, "c2f": 0.2}  # of the time that `all` is given
 RECIPES = {"codec": codec.Recipe(), "coarse": transformer.COARSE, "c2f": transformer.C2F}
-LORAS = {  # in place of the recipe's: an overlay has less to learn
-    "coarse": {"rate": 5e-3, "batch": 4, "warm_up": 10, "check_chunks": 8},
-    "c2f": {"rate": 1.5e-2, "batch": 8, "warm_up": 10, "check_chunks": 8},
-}
+LORA = {"warm_up": 10, "check_chunks": 8}  # in place of the recipe's: an overlay has less to learn
+LORAS = {"coarse": {"rate": 5e-3, "batch": 4} | LORA, "c2f": {"rate": 1.5e-2, "batch": 8} | LORA}
 RANKS = {"coarse": 8, "c2f": 32}  # of the overlays
 
 
