@@ -49,6 +49,12 @@ PROBE_SECONDS = 5
 # Tests of one file share what they export, so a file stays with one process; more than four need much memory.
 IN_PARALLEL = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
 
+LAB_OPTIONS = [  # for a classroom without a network
+    "--LabApp.news_url=None",  # no question about news
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    "--KernelManager.transport_encryption=auto",  # between server and kernel; else every kernel warns of it
+]
+
 # The platforms for which every package in the lock has a wheel; oldest system beside each.
 PLATFORMS = {
     ("Linux", "x86_64"): [2, 28],  # glibc
@@ -380,8 +386,7 @@ def open_course(options, further):
     set_up(options.wheels)
     command = [str(venv_python()), "-m", "jupyterlab", "--ServerApp.root_dir=" + str(ROOT)]
     command.append("--LabApp.default_url=/lab/tree/" + START.as_posix())  # also in the address that it prints
-    # A classroom without a network: no question about news, no look for updates.
-    command += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    command += LAB_OPTIONS
     if options.no_browser:
         command.append("--no-browser")
     mended(teaching("originals").keep, ROOT)

@@ -17,11 +17,12 @@ from pathlib import Path
 import nbformat
 import numpy as np
 
+from course import LAB_OPTIONS
+
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 120  # until the server answers
 CELL_SECONDS = 600  # until one cell has run, on a busy computer
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-QUIET = ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
 
 # The recorder sits behind the player's last node, in the thread that makes the sound.
 RECORDER = """
@@ -105,7 +106,7 @@ def jupyterlab(folder: Path, state: Path) -> Iterator[Server]:
     news = state / "SETTINGS" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     news.parent.mkdir(parents=True)
     news.write_text('{"fetchNews": "false"}', encoding="utf-8")  # else it asks, in front of the notebook
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--port=0", "--allow-root", *QUIET]
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--port=0", "--allow-root", *LAB_OPTIONS]
     with log.open("wb") as file:
         process = subprocess.Popen(
             [*command, f"--ServerApp.root_dir={folder}"],

@@ -128,9 +128,14 @@ def check_sound(heard: np.ndarray) -> None:
 
 def place(piece: np.ndarray, version: np.ndarray) -> tuple[int, float]:
     """The sample of a version where a piece of sound is, and how alike the two are there, up to 1."""
-    at = int(correlate(version, piece, "valid", method="fft").argmax())
-    there = version[at : at + len(piece)]
-    return at, float(there @ piece / (np.linalg.norm(there) * np.linalg.norm(piece)))
+    products = correlate(version, piece, "valid", method="fft")
+    energy = np.concatenate([[0.0], np.cumsum(np.square(version, dtype=float))])
+    norms = np.sqrt(energy[len(piece) :] - energy[: -len(piece)]) * np.linalg.norm(piece)
+    alike = products / np.maximum(
+        norms, 1e-9 * norms.max()
+    )  # else a louder place that is a little alike wins
+    at = int(alike.argmax())
+    return at, float(alike[at])
 
 
 def offset_at_switch(heard: np.ndarray, rate: int, before: np.ndarray, after: np.ndarray) -> float:

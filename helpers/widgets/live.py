@@ -27,7 +27,7 @@ class Live(ipywidgets.VBox):
             control.observe(self._start, "value")
         longest = max((len(control.description) for control in controls.values()), default=0)
         for control in controls.values():  # one below the other, they begin at one place
-            control.style.description_width = f"{0.6 * longest:.0f}em"
+            control.style.description_width = f"{0.7 * longest + 1:.1f}em"
             if isinstance(control, ipywidgets.ToggleButtons):
                 control.style.button_width = "auto"  # the whole name is shown
         super().__init__([*controls.values(), self.status, self._shown])
