@@ -131,9 +131,8 @@ def place(piece: np.ndarray, version: np.ndarray) -> tuple[int, float]:
     products = correlate(version, piece, "valid", method="fft")
     energy = np.concatenate([[0.0], np.cumsum(np.square(version, dtype=float))])
     norms = np.sqrt(energy[len(piece) :] - energy[: -len(piece)]) * np.linalg.norm(piece)
-    alike = products / np.maximum(
-        norms, 1e-9 * norms.max()
-    )  # else a louder place that is a little alike wins
+    # Without the norms, a louder place that is a little alike could win.
+    alike = products / np.maximum(norms, 1e-9 * norms.max())
     at = int(alike.argmax())
     return at, float(alike[at])
 
