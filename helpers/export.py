@@ -135,7 +135,7 @@ def check_opset(opset: int) -> None:
 
 
 def to_onnx(graph: GraphToExport, opset: int = DEFAULT_OPSET) -> ir.Model:
-    """Export one module. Batch and time stay dynamic; the weights are shared with the module, not copied."""
+    """Export one module. Batch and time stay dynamic; the weights are shared, not copied."""
     check_opset(opset)
     with quiet():
         program = torch.onnx.export(
@@ -156,7 +156,7 @@ def to_onnx(graph: GraphToExport, opset: int = DEFAULT_OPSET) -> ir.Model:
     if opset < EXPORTER_LOWEST_OPSET:
         lower_to_opset_17(model)
     needed = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
-    model.ir_version = min(model.ir_version, needed)  # a runtime for an old opset reads no newer file format
+    model.ir_version = min(model.ir_version, needed)  # else an old runtime can't read the file
     name_nodes(model)
     name_dimensions(model, graph)
     return model
