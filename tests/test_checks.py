@@ -1,6 +1,7 @@
 """The exercises' checks: a stub is no attempt, the right answer is right, each mistake has its own words."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import helpers.checks.export as proven
 import helpers.checks.layers as built
 import helpers.checks.play as played
 import helpers.checks.quantize as smaller
+import helpers.checks.start as begun
 import helpers.checks.train as trained
 import helpers.checks.weights as moved
 from helpers import checkpoints, masks
@@ -97,6 +99,19 @@ def lowest(confidence_of):
 
 
 EXERCISES = [  # check, what else it gets, a right answer, wrong ones
+    (
+        begun.tokens_a_minute, [SimpleNamespace(sample_rate=44100, hop=768, n_codebooks=14)], 57 * 60 * 14,
+        [57.4 * 60, 57.4 * 14, 44100 * 60, 44100 * 60 * 14, 57.4, 14, "many"],
+    ),
+    (
+        begun.generated_share, [], lambda period, kept, books: 1 - kept / (period * books),
+        [
+            lambda period, kept, books: kept / (period * books), lambda period, kept, books: 1 - 1 / period,
+            lambda period, kept, books: 1 - kept / books, lambda period, kept, books: 0.9,
+            lambda period, kept, books: (1 - 1 / period) * (1 - kept / books), lambda period: 1 / period,
+            lambda period, kept, books: 100 - 100 * kept / (period * books), 0.9,
+        ],
+    ),
     (
         inside.bitrate, [CODEC], FRAMES * BOOKS * BITS / 1000,
         [
