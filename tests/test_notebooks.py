@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+SETTING = "course_checkpoints()"  # what a reader replaces
 NO_NETWORK = """
 import socket
 
@@ -89,9 +90,14 @@ def test_there_is_a_first_notebook():
 # --- Running ----------------------------------------------------------------------------------------------
 
 
-def executed(path: Path, afterwards: str = "") -> nbformat.NotebookNode:
-    """The notebook after a run without a network, and some code after it; a cell that fails raises."""
+def executed(path: Path, afterwards: str = "", checkpoint: Path | None = None) -> nbformat.NotebookNode:
+    """The notebook after a run without a network, and some code after it; a cell that fails raises.
+
+    checkpoint: the directory to put in place of the course's.
+    """
     notebook = read(path)
+    for cell in notebook.cells if checkpoint else []:
+        cell.source = cell.source.replace(SETTING, f"Path({str(checkpoint)!r})")
     notebook.cells.insert(0, nbformat.v4.new_code_cell(NO_NETWORK))
     notebook.cells.append(nbformat.v4.new_code_cell(afterwards))
     client = nbclient.NotebookClient(
