@@ -4,18 +4,29 @@ import threading
 from types import SimpleNamespace
 
 import ipywidgets
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import traitlets
 from IPython.core.events import EventManager, available_events
 
-from helpers import audio, masks
+from helpers import audio, masks, plots
 from helpers.checkpoints import GOLDEN
 from helpers.decoding import Step
 from helpers.errors import InputError
 from helpers.vamp import PRESETS, Prompt
 from helpers.vampnet import TorchPipeline
-from helpers.widgets import CodeGrid, DecodingView, Live, MaskEditor, Player, Recording, SoundFile, cells
+from helpers.widgets import (
+    CodeGrid,
+    DecodingView,
+    Live,
+    MaskEditor,
+    Player,
+    Recording,
+    SoundFile,
+    cells,
+    still,
+)
 
 RATE = 8000
 SECONDS = 10  # after which a thread that should have ended has not
@@ -268,6 +279,20 @@ def test_the_view_shows_the_step_of_the_slider(pipeline, codes):
     view.colour.value = "confidence"
     shown = np.frombuffer(view.grid.confidences, "<f4")
     np.testing.assert_array_equal(shown, recording.moments[-1].confidence.ravel())
+
+
+@pytest.mark.parametrize("steps, shown", [(1, 2), (2, 3), (12, 5)])
+def test_the_still_picture_shows_the_way_from_the_first_moment_to_the_last(
+    monkeypatch, pipeline, codes, steps, shown
+):
+    recording, drawn = Recording(codes, masks.full(codes.shape)), []
+    pipeline.coarse(codes, masks.full(codes.shape), steps=steps, on_step=recording)
+    monkeypatch.setattr(still, "column", lambda draws, height: drawn.extend(draws))
+    DecodingView(recording, pipeline).picture()
+    captions = [draw(plots.new_axes()).get_title(loc="left") for draw in drawn]
+    plt.close("all")
+    assert len(captions) == shown
+    assert (captions[0], captions[-1]) == (recording.moments[0].caption, recording.moments[-1].caption)
 
 
 def test_confidence_is_shown_by_its_order_and_given_tokens_are_sure():

@@ -1,16 +1,20 @@
 """Masked decoding, recorded and played back step by step."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import ipywidgets
 import numpy as np
+from matplotlib.axes import Axes
 
+from helpers import plots
 from helpers.decoding import Step
 from helpers.runtime import Pipeline
 from helpers.widgets import still
 from helpers.widgets.grid import CodeGrid
 
 INTERVAL = 500  # milliseconds a step when it plays by itself
+SHOWN = 5  # moments in the still picture
 
 
 @dataclass(frozen=True)
@@ -86,4 +90,13 @@ class DecodingView(ipywidgets.VBox):
         self.caption.value = moment.caption
 
     def _repr_mimebundle_(self, **kwargs) -> still.Bundle:
-        return still.beside(super()._repr_mimebundle_(**kwargs), self.grid.picture())
+        return still.beside(super()._repr_mimebundle_(**kwargs), self.picture())
+
+    def picture(self) -> bytes:
+        """Moments from the first to the last, one below the other, as PNG."""
+        some = np.unique(np.linspace(0, len(self.moments) - 1, SHOWN).round().astype(int))
+        return still.column([partial(self._draw, self.moments[i]) for i in some], 1.7)
+
+    def _draw(self, moment: Moment, ax: Axes) -> Axes:
+        ax.set_title(moment.caption, loc="left", fontsize="medium")
+        return plots.codes(moment.codes, self.grid.frame_rate, moment.hidden, ax=ax)

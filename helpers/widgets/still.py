@@ -1,7 +1,7 @@
 """A still picture for every widget: seen where widgets don't run, such as a notebook on a web site."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import ipywidgets
 import matplotlib.pyplot as plt
@@ -14,9 +14,21 @@ def png(draw: Callable[[Axes], Axes], height: float) -> tuple[bytes, Axes]:
     """What `draw` draws, as a PNG file nine inches wide, and the axes, for their place in the picture."""
     figure = plt.Figure(figsize=(9, height), layout="constrained")
     ax = draw(figure.add_subplot())
+    return _saved(figure), ax
+
+
+def column(draws: Sequence[Callable[[Axes], Axes]], height: float) -> bytes:
+    """What each draws, one below the other, as a PNG file nine inches wide; `height` is that of each."""
+    figure = plt.Figure(figsize=(9, height * len(draws)), layout="constrained")
+    for draw, ax in zip(draws, figure.subplots(len(draws), squeeze=False).flat):
+        draw(ax).label_outer()  # time is written once, below the last
+    return _saved(figure)
+
+
+def _saved(figure: plt.Figure) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=100)
-    return file.getvalue(), ax
+    return file.getvalue()
 
 
 def beside(shown: Bundle, picture: bytes) -> Bundle:
