@@ -15,6 +15,12 @@ from helpers.errors import InputError
 from helpers.files import write_json
 from teaching import originals
 
+# What the course has beside course.py. Whatever else lies there, such as recordings, stays out of a kit.
+COURSE = (
+    ".ci", ".gitattributes", ".gitignore", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "README.md",
+    "course.py", "data", "environment.yml", "helpers", "models", "notebooks", "pyproject.toml",
+    "requirements.lock", "teaching", "tests",
+)  # fmt: skip
 WHEELS, NOTE = "wheels", "kit.json"  # in the kit; in its wheels
 OLDEST_GLIBC = 5  # 2.5: the first that wheels with a version in their name can be for
 
@@ -118,13 +124,15 @@ def copy_course(root: Path, kit: Path) -> None:
 
 
 def course_files(root: Path, leave_out: Path) -> Iterator[Path]:
-    """Every file of the course but those that .gitignore names, those of git, and one more folder's."""
+    """Every file of COURSE but those that .gitignore names and those of one folder."""
     patterns = (root / ".gitignore").read_text(encoding="utf-8").split()
     for folder, folders, files in os.walk(root):
         here = Path(folder)
+        if here == root:
+            folders[:], files = ([name for name in names if name in COURSE] for names in (folders, files))
         folders[:] = [
             name for name in folders
-            if name != ".git" and here / name != leave_out and not ignored(here / name, root, patterns, True)
+            if here / name != leave_out and not ignored(here / name, root, patterns, True)
         ]  # fmt: skip
         yield from (here / name for name in sorted(files) if not ignored(here / name, root, patterns, False))
 

@@ -66,6 +66,7 @@ def small_course(tmp_path, monkeypatch):
     for ignored in (
         ".venv/pyvenv.cfg", "build/x", "models/mine/codec.pth", "models/x.state", "music/a.flac",
         "helpers/__pycache__/a.pyc", "my_work/a.ipynb", "notebooks/.ipynb_checkpoints/a.ipynb",
+        "in.wav", "small/coarse.onnx", "handed_in/ann/01_inside.ipynb",
     ):  # fmt: skip
         write(root / ignored)
     write(root / "data" / "music" / "compose.py")
@@ -134,6 +135,12 @@ def test_a_kit_holds_what_belongs_to_the_course(small_course, tmp_path):
     }  # fmt: skip
     assert (tmp_path / "kit" / "notebooks" / "00_start_here.ipynb").read_bytes() == clean
     assert originals.originals(tmp_path / "kit") == originals.originals(small_course)
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this copy is not a repository")
+def test_a_kit_has_a_place_for_everything_in_the_repository():
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert {path.split("/")[0] for path in tracked.stdout.splitlines()} == set(kit.COURSE)
 
 
 def test_a_kit_inside_the_course_does_not_swallow_itself(small_course):
