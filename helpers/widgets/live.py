@@ -8,6 +8,7 @@ import ipywidgets
 from helpers.widgets import still
 
 FIRST_RESULT = 30.0  # seconds to wait for it where the widget is shown: its picture is the fallback
+WIDTH = "32em"  # of a control, label and number included
 
 
 class Live(ipywidgets.VBox):
@@ -30,6 +31,8 @@ class Live(ipywidgets.VBox):
             control.style.description_width = f"{0.7 * longest + 1:.1f}em"
             if isinstance(control, ipywidgets.ToggleButtons):
                 control.style.button_width = "auto"  # the whole name is shown
+            else:
+                control.layout.width = WIDTH
         super().__init__([*controls.values(), self.status, self._shown])
         self._start()
 
