@@ -7,7 +7,7 @@ import torch
 
 from helpers.checkpoints import Checkpoint
 from helpers.checks.tensors import expect, of_shape, within
-from helpers.checks.verdict import Wrong, called, close, exercise, number, whole_number
+from helpers.checks.verdict import Wrong, called, close, exercise, explain, number, whole_number
 from helpers.codec import CodecConfig
 
 LAYER = "transformer.layers.1."  # not layer 0: it alone owns the position bias
@@ -43,9 +43,7 @@ def bitrate(answer: float, codec: Checkpoint) -> str:
             config.sample_rate * bits / 1000
         ],
     }
-    for why, values in mistakes.items():
-        if any(close(answer, value) for value in values):
-            raise Wrong(why)
+    explain(answer, mistakes, lambda answer, values: any(close(answer, value) for value in values))
     raise Wrong("multiply frames a second, tokens a frame and bits a token; the product is another number.")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from helpers.checks.verdict import Wrong, called, close, exercise, number
+from helpers.checks.verdict import Wrong, called, close, exercise, explain, number
 from helpers.errors import InputError
 from helpers.layers import CodebookEmbedding
 from helpers.layerwise import export_layer, run_layer
@@ -77,9 +77,7 @@ def equal_share(function: Callable[[np.ndarray, np.ndarray], float]) -> str:
         mistakes[f"the best was looked for among {name}; the codes lie along the last axis."] = (
             wrong_way.mean()
         )
-    for why, value in mistakes.items():
-        if close(share, value):
-            raise Wrong(why)
+    explain(share, mistakes)
     raise Wrong("take the place of the largest score along the last axis on both sides, and compare those.")
 
 
@@ -103,7 +101,5 @@ def weights_megabytes(answer: float, model: nn.Module) -> str:
         "that is in bytes; divide by a million.": 4e6 * millions,
         "that counts in 1024 times 1024 bytes; here a megabyte is a million.": 4e6 * millions / 1024**2,
     }
-    for why, value in mistakes.items():
-        if close(answer, value):
-            raise Wrong(why)
+    explain(answer, mistakes)
     raise Wrong("count the numbers of all the model's parameters, and the bytes that 32 bits are.")

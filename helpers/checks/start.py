@@ -1,9 +1,10 @@
 """Checks of notebook 00, Start here."""
 
 from collections.abc import Callable
+from itertools import starmap
 
 from helpers import masks
-from helpers.checks.verdict import Wrong, called, close, exercise, number
+from helpers.checks.verdict import Wrong, called, close, exercise, explain, number
 from helpers.runtime import Pipeline
 
 MINUTE = 60  # seconds
@@ -23,9 +24,7 @@ def tokens_a_minute(answer: float, pipeline: Pipeline) -> str:
         "that takes one frame for every sample; how many frames are there in a second?": samples * books,
         "that is one codebook, and one second.": frames / MINUTE,
     }
-    for why, value in mistakes.items():
-        if close(answer, value):
-            raise Wrong(why)
+    explain(answer, mistakes)
     raise Wrong("multiply seconds, frames a second and tokens a frame; the product is another number.")
 
 
@@ -39,10 +38,7 @@ def generated_share(share: Callable[[int, int, int], float]) -> str:
         for period, kept, books in questions
     ]
 
-    def same(values: list[float]) -> bool:
-        return all(map(close, answers, values))
-
-    if same(right):
+    if all(map(close, answers, right)):
         return "a token is kept only where both its frame and its codebook are."
     mistakes = {
         "that is the share that is kept; all the rest is generated.": (
@@ -61,9 +57,7 @@ def generated_share(share: Callable[[int, int, int], float]) -> str:
             lambda period, kept, books: (1 - 1 / period) * (1 - kept / books)
         ),
     }
-    for why, mistake in mistakes.items():
-        if same([mistake(*question) for question in questions]):
-            raise Wrong(why)
+    explain(answers, mistakes, lambda answers, mistake: all(map(close, answers, starmap(mistake, questions))))
     period, kept, books = questions[1]
     raise Wrong(
         f"with period {period} and {kept} of {books} codebooks the function says {answers[1]:.3f}; "

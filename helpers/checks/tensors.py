@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from helpers.checks.verdict import Wrong
+from helpers.checks.verdict import Wrong, explain
 
 
 def of_shape(answer: object, shape: tuple[int, ...], said: str) -> Tensor:
@@ -21,9 +21,7 @@ def expect(
     """Whether the answer is right. Raises `Wrong` with the reason if it is one of the known mistakes."""
     if same(answer, right):
         return True
-    for why, value in mistakes.items():
-        if same(answer, value):
-            raise Wrong(why)
+    explain(answer, mistakes, same)
     return False
 
 

@@ -2,7 +2,7 @@
 
 import functools
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 RIGHT, NOT_YET, WRONG = "right", "not yet attempted", "wrong"
@@ -93,3 +93,10 @@ def whole_number(answer: object) -> int:
 def close(answer: float, value: float) -> bool:
     """Whether the answer is the value, up to rounding to three digits."""
     return abs(answer - value) <= 0.005 * abs(value)
+
+
+def explain(answer: object, mistakes: Mapping[str, object], same: Callable[..., bool] = close) -> None:
+    """Raise `Wrong` with the reason if the answer is one of the known mistakes, given by reason."""
+    for why, mistake in mistakes.items():
+        if same(answer, mistake):
+            raise Wrong(why)
