@@ -420,7 +420,7 @@ def teaching(module):
 
 def mended(run, *arguments):
     """Run one of the teacher's tools; a mistake that can be mended becomes a SetupError."""
-    mistake = importlib.import_module("helpers.errors").InputError
+    mistake = importlib.import_module("helpers.support.errors").InputError
     try:
         run(*arguments)
     except mistake as error:

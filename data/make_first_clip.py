@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.audio import normalize_loudness
-from helpers.files import written_whole
+from helpers.audio.loudness import normalize_loudness
+from helpers.support.files import written_whole
 
 CLIP = Path(__file__).with_name("first_clip.flac")
 SAMPLE_RATE = 44100  # hertz

@@ -1,4 +1,4 @@
-"""The commands: `python -m helpers inspect | download | export | verify | evaluate | bench | vamp`.
+"""The commands: `python -m helpers inspect | download | export | verify | vamp`.
 
 A mistake of the user's is one line on stderr and exit status 2, Ctrl-C is 130, a failed verification 1.
 Each command imports what it needs when it runs: `vamp --bundle` never imports PyTorch.
@@ -6,71 +6,15 @@ Each command imports what it needs when it runs: `vamp --bundle` never imports P
 
 import argparse
 import contextlib
-import io
-import os
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from helpers import files
-from helpers.errors import InputError, Notice
-
-INTERRUPTED = 130
-BROKEN_PIPE = 141  # what a shell reports of a program that SIGPIPE ended
-
-
-class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line."""
-
-    def error(self, message: str) -> None:
-        raise InputError(f"{message} (see {self.prog} --help)")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a path may hold characters that a plain terminal lacks
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        arguments = parser().parse_args(argv)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what libraries say to programmers
-            warnings.simplefilter("default", Notice)
-            warnings.showwarning = lambda message, *where: print(f"note: {message}", file=sys.stderr)
-            status = arguments.run(arguments) or 0
-        sys.stdout.flush()
-        return status
-    except InputError as error:
-        return failed(str(error))
-    except MemoryError:
-        return failed("not enough memory for this; close other programs or use a shorter input.")
-    except ModuleNotFoundError as error:
-        return failed(f"{error.name} is needed for this; install it with `pip install {error.name}`.")
-    except BrokenPipeError:  # whoever read the output has heard enough
-        nowhere = os.open(os.devnull, os.O_WRONLY)  # or Python complains again as it exits
-        os.dup2(nowhere, sys.stdout.fileno())
-        return BROKEN_PIPE
-    except OSError as error:
-        return failed(f"cannot write the output: {error.strerror or error}.")
-    except KeyboardInterrupt:
-        print("stopped.", file=sys.stderr)
-        return INTERRUPTED
-
-
-def failed(message: str) -> int:
-    """Say in one line what the user can mend; the exit status for it."""
-    print("error:", " ".join(message.split("\n")), file=sys.stderr)
-    return 2
-
-
-def progress(**options: object):
-    """A progress bar on stderr where that is a terminal, and nothing elsewhere."""
-    from tqdm import tqdm
-
-    return tqdm(disable=None, leave=False, **options)
+from helpers.support import commands, files
+from helpers.support.commands import Parser, progress
+from helpers.support.errors import InputError
 
 
 def parser() -> Parser:
@@ -78,18 +22,18 @@ def parser() -> Parser:
     top = Parser(
         prog="python -m helpers", description="Take VampNet from its PyTorch checkpoint to ONNX, and play it."
     )
-    commands = top.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+    choices = top.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
 
-    command = commands.add_parser("inspect", help="tell what a .pth or .onnx file holds")
+    command = choices.add_parser("inspect", help="tell what a .pth or .onnx file holds")
     command.add_argument("file", type=Path, metavar="FILE")
     command.set_defaults(run=run_inspect)
 
-    command = commands.add_parser("download", help="fetch public weights; without a name, list them")
+    command = choices.add_parser("download", help="fetch public weights; without a name, list them")
     command.add_argument("name", nargs="?", metavar="NAME")
     command.add_argument("--to", type=Path, metavar="DIR", help="the directory to fetch into")
     command.set_defaults(run=run_download)
 
-    command = commands.add_parser("export", help="checkpoints to a bundle of four ONNX graphs")
+    command = choices.add_parser("export", help="checkpoints to a bundle of four ONNX graphs")
     add_checkpoints(command, required=True)
     command.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="the directory to write")
     command.add_argument(
@@ -104,58 +48,13 @@ def parser() -> Parser:
     )
     command.set_defaults(run=run_export)
 
-    command = commands.add_parser("verify", help="compare a bundle with its checkpoints")
+    command = choices.add_parser("verify", help="compare a bundle with its checkpoints")
     add_checkpoints(command, required=True)
     command.add_argument("--bundle", type=Path, required=True, metavar="BUNDLE")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the result as a certificate")
     command.set_defaults(run=run_verify)
 
-    command = commands.add_parser("evaluate", help="score a checkpoint on music it has not heard")
-    add_checkpoints(command, required=False)
-    command.add_argument(
-        "--clips", type=Path, metavar="DIR", help="held-out clips (default: those that come with the course)"
-    )
-    command.add_argument(
-        "--style-clips", type=Path, metavar="DIR", help="clips of the style that the overlays were trained on"
-    )
-    command.add_argument("--json", type=Path, metavar="FILE", help="write every score of every clip")
-    command.add_argument("--quick", action="store_true", help="a rough look: few clips, cut short")
-    command.add_argument(
-        "--strict", action="store_true", help="exit with status 1 if a requirement is not met"
-    )
-    command.add_argument(
-        "--record-opus",
-        type=Path,
-        metavar="FILE",
-        help="only measure Opus on the clips and write its figures",
-    )
-    command.set_defaults(run=run_evaluate)
-
-    command = commands.add_parser("bench", help="time PyTorch and ONNX Runtime side by side")
-    command.add_argument(
-        "--checkpoints", type=Path, metavar="DIR", help="holds the three files (default: the course's)"
-    )
-    command.add_argument(
-        "--bundle",
-        type=Path,
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="DIR",
-        help="made from them, one a precision (default: fp32 and int8, exported for the occasion)",
-    )
-    command.add_argument("--json", type=Path, metavar="FILE", help="write every round of every version")
-    command.add_argument("--markdown", type=Path, metavar="FILE", help="write the report")
-    command.add_argument("--picture", type=Path, metavar="FILE.png", help="draw it")
-    command.add_argument(
-        "--seconds", type=float, default=10.0, metavar="S", help="of sound (default: %(default)s)"
-    )
-    command.add_argument("--rounds", type=int, default=7, metavar="N", help="default: %(default)s")
-    command.add_argument("--threads", type=int, metavar="N", help="for every version (default: one a core)")
-    command.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
-    command.set_defaults(run=run_bench)
-
-    add_vamp(commands.add_parser("vamp", help="keep some of a sound, generate the rest"))
+    add_vamp(choices.add_parser("vamp", help="keep some of a sound, generate the rest"))
     return top
 
 
@@ -268,7 +167,7 @@ def add_vamp(command: argparse.ArgumentParser) -> None:
 
 
 def run_inspect(arguments: argparse.Namespace) -> None:
-    from helpers.inspection import describe
+    from helpers.vampnet.inspection import describe
 
     print(describe(arguments.file))
 
@@ -285,9 +184,10 @@ def run_download(arguments: argparse.Namespace) -> None:
 
 
 def run_export(arguments: argparse.Namespace) -> None:
-    from helpers.export import check_opset, export_bundle
+    from helpers.export.graph import check_opset
     from helpers.quantize import check_precision
-    from helpers.transfer import load_models
+    from helpers.vampnet.graphs import export_bundle
+    from helpers.vampnet.weights import load_models
 
     check_precision(arguments.precision)
     check_opset(arguments.opset)
@@ -308,7 +208,7 @@ def run_export(arguments: argparse.Namespace) -> None:
 
 
 def run_verify(arguments: argparse.Namespace) -> int:
-    from helpers.verify import verify_bundle
+    from helpers.vampnet.proof import verify_bundle
 
     with progress(unit="comparison") as bar:
         certificate = verify_bundle(
@@ -320,75 +220,9 @@ def run_verify(arguments: argparse.Namespace) -> int:
     return 0 if certificate.passed else 1
 
 
-def run_evaluate(arguments: argparse.Namespace) -> int:
-    from helpers.checkpoints import course_checkpoints
-    from helpers.evaluate import opus
-    from helpers.evaluate.clips import COURSE_CLIPS, load_clips
-    from helpers.evaluate.evaluation import evaluate
-
-    if arguments.style_clips and not arguments.lora:
-        raise InputError("--style-clips goes with --lora; name the overlays to score on them.")
-    with progress(unit="clip") as bar:
-
-        def on_progress(what: str) -> None:
-            bar.set_description(what)
-            bar.update()
-
-        if arguments.record_opus:
-            clips = load_clips(arguments.clips or COURSE_CLIPS)
-            opus.record(arguments.record_opus, clips, lambda: on_progress("Opus"))
-            print(f"wrote {arguments.record_opus}: Opus on {len(clips)} clips")
-            return 0
-        evaluation = evaluate(
-            arguments.checkpoints or course_checkpoints(),
-            arguments.clips,
-            arguments.lora,
-            arguments.style_clips,
-            arguments.quick,
-            on_progress,
-        )
-    print(evaluation)
-    if arguments.json:
-        files.write_json(arguments.json, evaluation.to_json())
-    return 1 if arguments.strict and not evaluation.passed else 0
-
-
-def run_bench(arguments: argparse.Namespace) -> None:
-    from helpers.bench import report
-    from helpers.bench.benchmark import bench
-
-    for name, least in (("seconds", 0.1), ("rounds", 1), ("threads", 1)):
-        value = getattr(arguments, name)
-        if value is not None and not least <= value <= 1000:
-            raise InputError(f"--{name} is {value:g}; it should lie between {least:g} and 1000.")
-    with progress(unit="step") as bar:
-
-        def on_progress(what: str) -> None:
-            bar.set_description(what)
-            bar.update()
-
-        found = bench(
-            arguments.checkpoints,
-            arguments.bundle,
-            arguments.seconds,
-            arguments.rounds,
-            arguments.threads,
-            not arguments.no_compile,
-            on_progress,
-        )
-    text = report.markdown(found)
-    print(text, end="")
-    if arguments.json:
-        files.write_json(arguments.json, found.to_json())
-    if arguments.markdown:
-        files.write_text(arguments.markdown, text)
-    if arguments.picture:
-        report.draw(found, arguments.picture)
-
-
 def run_vamp(arguments: argparse.Namespace) -> None:
     from helpers import audio as sound
-    from helpers.vamp import Prompt, vamp_audio
+    from helpers.vampnet.vamp import Prompt, vamp_audio
 
     sound.check_suffix(arguments.output)
     if arguments.output.is_dir():
@@ -468,12 +302,12 @@ def open_pipeline(arguments: argparse.Namespace):
             raise InputError(
                 "--lora goes with --checkpoints; in a bundle the overlays are already folded in."
             )
-        from helpers.runtime import Pipeline
+        from helpers.vampnet.pipeline import Pipeline
 
         return Pipeline.open(arguments.bundle, arguments.provider)
     if arguments.provider:
         raise InputError("--provider goes with --bundle; PyTorch runs on the processor here.")
-    from helpers.vampnet import TorchPipeline
+    from helpers.vampnet.reference import TorchPipeline
 
     return TorchPipeline.open(arguments.checkpoints, arguments.lora)
 
@@ -494,9 +328,10 @@ def load_mask(path: Path) -> np.ndarray:
     return mask
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    return commands.main(parser(), argv)
+
+
 if __name__ == "__main__":
-    status = main()
-    if status == INTERRUPTED:
-        sys.stderr.flush()
-        os._exit(status)  # Python would end itself by a signal if the interrupt came while it was in exec()
-    sys.exit(status)
+    commands.leave(main())

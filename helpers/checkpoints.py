@@ -18,14 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from helpers.config import shown
-from helpers.errors import InputError
-from helpers.files import sha256
+from helpers.support.config import shown
+from helpers.support.errors import InputError
+from helpers.support.files import sha256
 
-NAMES = ("codec", "coarse", "c2f")
-ROOT = Path(__file__).resolve().parent.parent
-MODELS = ROOT / "models"
-GOLDEN = ROOT / "tests" / "golden"  # small random weights: they prove the path, not the sound
 LORA_ENDINGS = (".lora_A", ".lora_B")
 WEIGHT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 NUMERIC_KINDS = "biuf"  # the numpy kinds a scalar in the metadata may have
@@ -196,32 +192,3 @@ _STAND_INS: list[tuple[Callable, str]] = [
     (_NumberType, "numpy.dtype"),
     (_latin1, "_codecs.encode"),
 ]
-
-
-def find(directory: str | os.PathLike) -> dict[str, Path]:
-    """The paths of codec.pth, coarse.pth and c2f.pth in a directory, or up to two levels below it.
-
-    The lower levels are where an extracted archive puts them. All three must lie side by side.
-    """
-    directory = Path(directory)
-    if not directory.is_dir():
-        raise InputError(f"{directory} is not a directory; name the one that holds {_listed(NAMES)}.")
-    for pattern in ("codec.pth", "*/codec.pth", "*/*/codec.pth"):
-        for codec in sorted(directory.glob(pattern)):
-            paths = {name: codec.with_name(f"{name}.pth") for name in NAMES}
-            if all(path.is_file() for path in paths.values()):
-                return paths
-    missing = [name for name in NAMES if not (directory / f"{name}.pth").is_file()]
-    raise InputError(
-        f"{directory} lacks {_listed(missing)}; put them there, or name the directory that holds all three."
-    )
-
-
-def course_checkpoints() -> Path:
-    """The directory of the checkpoints that come with the course."""
-    return MODELS if all((MODELS / f"{name}.pth").is_file() for name in NAMES) else GOLDEN
-
-
-def _listed(names: tuple[str, ...] | list[str]) -> str:
-    files = [f"{name}.pth" for name in names]
-    return " and ".join([", ".join(files[:-1]), files[-1]] if len(files) > 1 else files)

@@ -24,13 +24,12 @@ from urllib.parse import quote, urlsplit
 import requests
 from tqdm import tqdm
 
-from helpers.errors import InputError
-from helpers.files import sha256, write_json, written_whole
+from helpers.support.errors import InputError
+from helpers.support.files import sha256, write_json, written_whole
 
 ZENODO_RECORD = "8136629"
 REPOSITORY = "hugggof/vampnet"
 CHECKPOINTS = ("codec.pth", "coarse.pth", "c2f.pth")  # wavebeat.pth is left out: nothing here uses it
-
 LICENCES = {  # identifier in the metadata: its usual name, and what it means
     "cc-by-nc-sa-4.0": ("CC BY-NC-SA 4.0", "name the authors, not for commerce, share alike"),
     "cc-by-nc-4.0": ("CC BY-NC 4.0", "name the authors, not for commerce"),
@@ -42,7 +41,6 @@ REFUSED_ADDRESS = (
     requests.exceptions.InvalidURL,
     requests.exceptions.TooManyRedirects,
 )
-
 T = TypeVar("T")
 
 

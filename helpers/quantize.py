@@ -17,9 +17,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from helpers import files
-from helpers.errors import InputError
-from helpers.runtime import STAGES
+from helpers.support import files
+from helpers.support.errors import InputError
 
 FEWEST = 1024  # numbers; a smaller weight is not worth a node that casts it
 LARGEST_HALF = 65504.0
@@ -121,30 +120,12 @@ METHODS: dict[str, Method] = {
     "int4": partial(block_wise, bits=4, block=32),
 }
 PRECISIONS = ("fp32", *METHODS)
-# What a graph may lose, measured as in `fidelity`; at least twice what the course's checkpoint loses. First
-# choices among many nearly as likely ones (c2f's are right once in six times) change long before the NLL.
-NLL, KL, AGREEMENT, SNR = "masked NLL, change", "KL (nats)", "same first choice", "SNR (dB)"
-AT_LEAST = (AGREEMENT, SNR)  # the others are at most
-LIMITS = {
-    "fp16": {NLL: 0.001, KL: 0.0001, AGREEMENT: 0.99},
-    "int8": {NLL: 0.01, KL: 0.005, AGREEMENT: 0.9},
-    "int8-block": {NLL: 0.01, KL: 0.002, AGREEMENT: 0.93},
-    "int4": {NLL: 0.05, KL: 0.12, AGREEMENT: 0.5},
-}
-SOUND_LIMITS = {SNR: 40.0}
 
 
 def check_precision(precision: str) -> None:
     """Raise InputError for a name that is not one of PRECISIONS."""
     if precision not in PRECISIONS:
         raise InputError(f"there is no precision '{precision}'; choose one of {', '.join(PRECISIONS)}.")
-
-
-def limits(graph: str, precision: str) -> dict[str, float]:
-    """What a graph of a bundle may lose at most; nothing is said of float32, which must be in parity."""
-    if precision == "fp32":
-        return {}
-    return LIMITS[precision] if graph in STAGES else SOUND_LIMITS
 
 
 def smaller(

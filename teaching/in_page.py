@@ -15,7 +15,9 @@ import ipywidgets
 import soundfile
 from IPython import get_ipython
 
-from helpers.widgets import GraphView, Live, Player
+from helpers.lesson.widgets.graph_view import GraphView
+from helpers.lesson.widgets.live import Live
+from helpers.lesson.widgets.player import Player
 
 LONGEST_MAKING = 300  # seconds that a slider's first result may take
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.errors import InputError
-from helpers.files import write_json
+from helpers.support.errors import InputError
+from helpers.support.files import write_json
 from teaching import originals
 
 # What the course has beside course.py. Whatever else lies there, such as recordings, stays out of a kit.

@@ -10,8 +10,8 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from helpers.errors import InputError
-from helpers.files import written_whole
+from helpers.support.errors import InputError
+from helpers.support.files import written_whole
 
 ARCHIVE = Path("notebooks") / ".originals.zip"  # hidden, so that nobody opens or tidies it away in JupyterLab
 KEPT = "my_work"

@@ -19,11 +19,11 @@ from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 
-from helpers.errors import InputError, exit_status, first_line
-from helpers.files import written_whole
+from helpers.support.errors import InputError, exit_status, first_line
+from helpers.support.files import written_whole
 
 ROOT = Path(__file__).resolve().parents[1]
-HERE, WIDGETS, NOTEBOOKS = ROOT / "teaching", ROOT / "helpers" / "widgets", ROOT / "notebooks"
+HERE, WIDGETS, NOTEBOOKS = ROOT / "teaching", ROOT / "helpers" / "lesson" / "widgets", ROOT / "notebooks"
 START, GLOSSARY, MAP_CELL = "00_start_here", "GLOSSARY", "map"
 TITLE = "Audio models everywhere"
 CELL_SECONDS = 600

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from helpers.checks.verdict import MIME_TYPE, NOT_YET, RIGHT, WRONG
-from helpers.errors import InputError
-from helpers.files import written_whole
-from helpers.tables import Table
+from helpers.lesson.checks.verdict import MIME_TYPE, NOT_YET, RIGHT, WRONG
+from helpers.support.errors import InputError
+from helpers.support.files import written_whole
+from helpers.support.tables import Table
 
 NOT_RUN, NO_COPY = "not run", ""
 LARGEST = 100 << 20  # bytes; a notebook with its sound and pictures has a few million

@@ -20,7 +20,7 @@ def pytest_addoption(parser):
 @pytest.fixture(scope="session")
 def golden_dir() -> Path:
     """The directory with the golden checkpoints and arrays."""
-    return Path(__file__).parent / "golden"
+    return Path(__file__).parent / "golden" / "vampnet"
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def golden(golden_dir):
 @pytest.fixture(scope="session")
 def models(golden_dir):
     """The three golden models in PyTorch."""
-    from helpers.transfer import load_models
+    from helpers.vampnet.weights import load_models
 
     return load_models(golden_dir)
 
@@ -41,7 +41,7 @@ def models(golden_dir):
 @pytest.fixture(scope="session")
 def torch_pipeline(models):
     """The golden models behind the runtime's methods."""
-    from helpers.vampnet import TorchPipeline
+    from helpers.vampnet.reference import TorchPipeline
 
     return TorchPipeline(models.codec, models.coarse, models.c2f)
 
@@ -49,7 +49,7 @@ def torch_pipeline(models):
 @pytest.fixture(scope="session")
 def bundle(models, tmp_path_factory) -> Path:
     """The golden models exported, once a session; to change a file, copy the bundle first."""
-    from helpers.export import export_bundle
+    from helpers.vampnet.graphs import export_bundle
 
     return export_bundle(models, tmp_path_factory.mktemp("golden") / "bundle")
 
@@ -57,6 +57,6 @@ def bundle(models, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def onnx_pipeline(bundle):
     """The exported golden models in ONNX Runtime."""
-    from helpers.runtime import Pipeline
+    from helpers.vampnet.pipeline import Pipeline
 
     return Pipeline.open(bundle)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from helpers.runtime import Pipeline, Spec
+from helpers.vampnet.pipeline import Pipeline, Spec
 
 OLD, NEW = "weight_g/weight_v", "parametrizations.weight.original0/original1"
 LOGS_FACTORY = "audiotools.ml.decorators"

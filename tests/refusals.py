@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from helpers.errors import InputError
+from helpers.support.errors import InputError
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import audio as sound
-from helpers.errors import InputError
+from helpers.support.errors import InputError
 
 RATES = [8000, 11025, 16000, 22050, 44100, 48000, 96000, 192000]
 
@@ -520,6 +520,7 @@ def test_a_missing_library_is_named(monkeypatch, tmp_path, library, call):
 def test_importing_needs_only_numpy():
     heavy = ["torch", "librosa", "matplotlib", "scipy", "soundfile", "soxr", "pyloudnorm"]
     code = (
-        f"import sys, helpers.audio, helpers.masks; print([name for name in {heavy} if name in sys.modules])"
+        "import sys, helpers.audio, helpers.vampnet.masks; "
+        f"print([name for name in {heavy} if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"

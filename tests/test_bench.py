@@ -14,16 +14,17 @@ import pytest
 from fabricate import Shape
 from onnx import numpy_helper
 
-from helpers import files
 from helpers.__main__ import main
-from helpers.bench import benchmark, checkpoints, gate, quality, report, streaming
-from helpers.bench.benchmark import EAGER, HALF, Benchmark, NotTimed, Timing, interleaved
-from helpers.bench.worker import NEEDS, PRODUCT, STAGE_NAMES, Job, Version, Worker, prepare
-from helpers.errors import InputError
-from helpers.evaluate.clips import load_clips
-from helpers.export import export_bundle
-from helpers.runtime import MANIFEST, Pipeline, load_manifest, read_manifest
-from helpers.transfer import load_models
+from helpers.audio.clips import load_clips
+from helpers.runtime.manifest import MANIFEST, load_manifest
+from helpers.support import files
+from helpers.support.errors import InputError
+from helpers.vampnet.graphs import export_bundle
+from helpers.vampnet.pipeline import Pipeline, read_manifest
+from helpers.vampnet.weights import load_models
+from workshop.vampnet.bench import benchmark, checkpoints, gate, quality, report, streaming
+from workshop.vampnet.bench.benchmark import EAGER, HALF, Benchmark, NotTimed, Timing, interleaved
+from workshop.vampnet.bench.worker import NEEDS, PRODUCT, STAGE_NAMES, Job, Version, Worker, prepare
 
 SHAPE = Shape(
     encoder_rates=(8, 8),
@@ -117,7 +118,7 @@ def test_a_worker_computes_in_its_own_process_and_says_what_stops_it(bundles, jo
 
 def test_peak_memory_is_what_was_once_used():
     code = (
-        "import numpy as np; from helpers.bench.worker import peak_memory; before = peak_memory()\n"
+        "import numpy as np; from workshop.vampnet.bench.worker import peak_memory; before = peak_memory()\n"
         "block = np.ones(30_000_000); del block; print(peak_memory() - before)"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(benchmark.__file__).parents[2])}

@@ -30,7 +30,7 @@ import sys
 
 sys.path.insert(0, "..")
 import numpy as np
-from helpers.widgets import Player
+from helpers.lesson.widgets import Player
 
 RATE = 44100
 rng = np.random.default_rng(0)

@@ -19,8 +19,9 @@ import torch
 from refusals import refused
 from torch import nn
 
-from helpers import checkpoints
-from helpers.checkpoints import NAMES, read
+from helpers.checkpoints import read
+from helpers.support.files import ROOT
+from helpers.vampnet.files import NAMES, course_checkpoints, find
 
 LEGACY = {"_use_new_zipfile_serialization": False}  # what PyTorch before 1.6 wrote
 FORMATS = pytest.mark.parametrize("form", [{}, LEGACY], ids=["zip", "legacy"])
@@ -434,7 +435,7 @@ def test_flipped_bytes(golden_dir, coarse, tmp_path, form):
     arguments = [source, golden_dir / "codec.pth", tmp_path / "damaged.pth", "7", str(n)]
     result = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(FLIPS), *arguments],
-        cwd=checkpoints.ROOT,
+        cwd=ROOT,
         capture_output=True,
         text=True,
     )
@@ -455,26 +456,26 @@ def files_in(directory: Path, names=NAMES) -> Path:
 @pytest.mark.parametrize("below", ["", "vampnet", "record/vampnet"])
 def test_found_where_an_archive_puts_them(tmp_path, below):
     directory = files_in(tmp_path / below)
-    assert checkpoints.find(tmp_path) == {name: directory / f"{name}.pth" for name in NAMES}
+    assert find(tmp_path) == {name: directory / f"{name}.pth" for name in NAMES}
 
 
 def test_the_nearest_complete_set_is_found(tmp_path):
     files_in(tmp_path, ["codec"])
     directory = files_in(tmp_path / "b")
     files_in(tmp_path / "a" / "deeper")
-    assert checkpoints.find(tmp_path)["coarse"] == directory / "coarse.pth"
+    assert find(tmp_path)["coarse"] == directory / "coarse.pth"
 
 
 def test_missing_files_are_named(tmp_path):
     with refused("codec.pth, coarse.pth and c2f.pth"):
-        checkpoints.find(tmp_path)
+        find(tmp_path)
     files_in(tmp_path, ["codec", "c2f"])
     with refused("lacks coarse.pth"):
-        checkpoints.find(tmp_path)
+        find(tmp_path)
     for wrong in (tmp_path / "missing", tmp_path / "codec.pth"):
         with refused(str(wrong)):
-            checkpoints.find(wrong)
+            find(wrong)
 
 
 def test_the_course_has_checkpoints():
-    assert len(checkpoints.find(checkpoints.course_checkpoints())) == 3
+    assert len(find(course_checkpoints())) == 3

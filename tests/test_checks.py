@@ -9,21 +9,22 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-import helpers.checks.checkpoint as inside
-import helpers.checks.codec as sound
-import helpers.checks.export as proven
-import helpers.checks.layers as built
-import helpers.checks.play as played
-import helpers.checks.quantize as smaller
-import helpers.checks.start as begun
-import helpers.checks.train as trained
-import helpers.checks.weights as moved
-from helpers import checkpoints, masks
-from helpers.checkpoints import GOLDEN
-from helpers.checks.verdict import MIME_TYPE, NOT_YET, RIGHT, WRONG, Verdict, Wrong, exercise
+import helpers.lesson.checks.checkpoint as inside
+import helpers.lesson.checks.codec as sound
+import helpers.lesson.checks.export as proven
+import helpers.lesson.checks.layers as built
+import helpers.lesson.checks.play as played
+import helpers.lesson.checks.quantize as smaller
+import helpers.lesson.checks.start as begun
+import helpers.lesson.checks.train as trained
+import helpers.lesson.checks.weights as moved
+from helpers import checkpoints
 from helpers.layers import RelativePositionBias
+from helpers.lesson.checks.verdict import MIME_TYPE, NOT_YET, RIGHT, WRONG, Verdict, Wrong, exercise
+from helpers.vampnet import masks
+from helpers.vampnet.files import GOLDEN, NAMES
 
-CODEC, COARSE, C2F = (checkpoints.read(GOLDEN / f"{name}.pth") for name in checkpoints.NAMES)
+CODEC, COARSE, C2F = (checkpoints.read(GOLDEN / f"{name}.pth") for name in NAMES)
 FRAMES = CODEC.kwargs["sample_rate"] / math.prod(CODEC.kwargs["decoder_rates"])  # a second
 BOOKS, BITS = CODEC.kwargs["n_codebooks"], math.log2(CODEC.kwargs["codebook_size"])
 CODES, FINE = C2F.kwargs["vocab_size"], C2F.kwargs["n_codebooks"] - C2F.kwargs["n_conditioning_codebooks"]

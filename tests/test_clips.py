@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from helpers import audio as sound
-from helpers import masks
+from helpers.vampnet import masks
 
 CLIPS = sorted((Path(__file__).parent.parent / "data").rglob("*.flac"))
 SECONDS = 4  # of each clip, to keep the test short

@@ -7,16 +7,18 @@ import numpy as np
 import pytest
 
 from helpers import audio as sound
-from helpers import masks
-from helpers.checkpoints import MODELS, NAMES, course_checkpoints
-from helpers.evaluate.report import Requirement, requirements_section
-from helpers.export import export_bundle
-from helpers.fidelity import Finding, clip_tokens, examples, loss
-from helpers.files import sha256
-from helpers.quantize import METHODS, limits, write_smaller
-from helpers.runtime import STAGES, OnnxGraph, Pipeline
-from helpers.transfer import load_models
-from helpers.vampnet import KEEP_IN_FLOAT, TorchPipeline
+from helpers.quantize import METHODS, write_smaller
+from helpers.runtime.session import OnnxGraph
+from helpers.support.files import sha256
+from helpers.vampnet import masks
+from helpers.vampnet.fidelity import Finding, clip_tokens, examples, loss
+from helpers.vampnet.files import MODELS, NAMES, course_checkpoints
+from helpers.vampnet.graphs import KEEP_IN_FLOAT, export_bundle
+from helpers.vampnet.limits import limits
+from helpers.vampnet.pipeline import STAGES, Pipeline
+from helpers.vampnet.reference import TorchPipeline
+from helpers.vampnet.weights import load_models
+from workshop.vampnet.evaluation.report import Requirement, requirements_section
 
 CLIPS = sorted((Path(__file__).parent.parent / "data").rglob("*.flac"))
 OVERLAYS = sorted(MODELS.glob("*.*.pth"))

@@ -4,8 +4,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from helpers.errors import InputError
-from helpers.train import curves
+from helpers.support.errors import InputError
+from workshop.training import curves
 
 CODEC = (
     "step,minutes,loss,snr,si_sdr,log_mel,score\n10,1,3.0,2.0,1.0,0.5,\n20,2,2.5,3.0,2.0,0.4,2.1\n"

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from helpers.audio import load, loudness
+from helpers.audio.files import load
+from helpers.audio.loudness import loudness
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 ONE_STEP = 1 / 32768  # of a 16-bit sample

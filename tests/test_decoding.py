@@ -8,26 +8,28 @@ from fabricate import token_logits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers import decoding
-from helpers.decoding import (
+from helpers.runtime.sampling import (
+    filter_top_p,
+    filter_typical,
+    gumbel,
+    seeds_of,
+    token_noise,
+    uniform_noise,
+)
+from helpers.support.errors import InputError
+from helpers.vampnet import decoding
+from helpers.vampnet.decoding import (
     Settings,
     advance,
     choose,
     cosine_schedule,
     decode_masked,
-    filter_top_p,
-    filter_typical,
     flatten,
-    gumbel,
     least_confident,
     n_remasked,
-    seeds_of,
     start,
-    token_noise,
     unflatten,
-    uniform_noise,
 )
-from helpers.errors import InputError
 
 quick = settings(max_examples=60, deadline=None)
 SIZE = 6  # codebook size, and so the MASK token

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from helpers import download as module
 from helpers.download import Network, available, download, sources
-from helpers.errors import InputError
+from helpers.support.errors import InputError
 
 NAMES = ("codec.pth", "coarse.pth", "c2f.pth")
 BASE = {name: random.Random(name).randbytes(20_000 + len(name)) for name in NAMES}

@@ -12,11 +12,16 @@ from refusals import refused
 from helpers import audio as sound
 from helpers import checkpoints
 from helpers.__main__ import main
-from helpers.evaluate import baselines, clips, distance, likeness, opus, report, tokens
-from helpers.evaluate.clips import Encoded, decode_books, encode, load_clips
-from helpers.evaluate.codec import codebook_usage, codec_scores
-from helpers.evaluate.generation import METHODS, generation_scores
-from helpers.evaluate.statistics import difference, ratio, score
+from helpers.audio import distance
+from helpers.audio.clips import COURSE_CLIPS, load_clips
+from helpers.vampnet.museum import with_random_embeddings
+from workshop.scoring import likeness, opus
+from workshop.scoring.statistics import difference, ratio, score
+from workshop.vampnet.evaluation import baselines, report, tokens
+from workshop.vampnet.evaluation import encoded as clips
+from workshop.vampnet.evaluation.codec import codebook_usage, codec_scores
+from workshop.vampnet.evaluation.encoded import Encoded, decode_books, encode
+from workshop.vampnet.evaluation.generation import METHODS, generation_scores
 
 RATE = 44100
 
@@ -278,7 +283,7 @@ def test_the_same_places_are_masked_for_every_model():
 
 
 def test_random_embeddings_keep_the_scale_of_each_book(models):
-    changed = tokens.with_random_embeddings(models.coarse)
+    changed = with_random_embeddings(models.coarse)
     before, after = (net.embedding.table.unflatten(0, (4, -1)) for net in (models.coarse, changed))
     assert not torch.allclose(before, after)
     sizes = (table.square().mean((1, 2)).sqrt() for table in (after, before))
@@ -408,4 +413,4 @@ def test_mistakes_are_one_line(arguments, capsys, golden_dir):
 
 
 def test_the_clip_of_another_style_is_left_out_of_the_course_clips():
-    assert clips.OTHER_STYLES[0] in {path.stem for path in clips.COURSE_CLIPS.glob("*.flac")}
+    assert clips.OTHER_STYLES[0] in {path.stem for path in COURSE_CLIPS.glob("*.flac")}

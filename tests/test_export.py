@@ -14,11 +14,15 @@ import pytest
 import torch
 from refusals import refused
 
-from helpers import export, files
-from helpers.checkpoints import ROOT
-from helpers.export import export_bundle, graphs_to_export, save_graph, to_onnx
-from helpers.inspection import operators, weights_by_part
-from helpers.runtime import GRAPHS, MANIFEST, Pipeline
+from helpers.export import graph as export
+from helpers.export.bundle import save_graph
+from helpers.export.graph import to_onnx
+from helpers.export.inspection import operators, weights_by_part
+from helpers.runtime.manifest import MANIFEST
+from helpers.support import files
+from helpers.support.files import ROOT
+from helpers.vampnet.graphs import export_bundle, graphs_to_export
+from helpers.vampnet.pipeline import GRAPHS, Pipeline
 
 BUNDLE_FILES = sorted([MANIFEST, *(f"{name}.onnx" for name in GRAPHS)])
 OPSETS = (17, 20, 23)

@@ -11,7 +11,8 @@ import pytest
 import reference
 import torch
 
-from helpers import decoding, runtime
+from helpers.vampnet import decoding
+from helpers.vampnet import pipeline as runtime
 
 AUDIO = 1e-4  # of full scale
 OTHERS = 1e-5  # of the largest value. Promised are 1e-4, but a GELU with erf instead of tanh would pass that.

@@ -8,8 +8,9 @@ import numpy as np
 import onnx
 import pytest
 
-from helpers.errors import InputError
-from helpers.widgets import GraphView, graph_server
+from helpers.lesson.widgets import graph_server
+from helpers.lesson.widgets.graph_view import GraphView
+from helpers.support.errors import InputError
 from teaching import in_page
 
 SECONDS = 10

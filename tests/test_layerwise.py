@@ -5,9 +5,16 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.errors import InputError
-from helpers.inspection import nodes
-from helpers.layerwise import compare_layer, export_layer, refusal, run_layer, together, trace_layer
+from helpers.export.inspection import nodes
+from helpers.lesson.layerwise import (
+    compare_layer,
+    export_layer,
+    refusal,
+    run_layer,
+    together,
+    trace_layer,
+)
+from helpers.support.errors import InputError
 
 X = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0))
 ANY = [{0: "batch", 1: "frames"}]

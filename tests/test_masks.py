@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers import masks
-from helpers.errors import InputError
+from helpers.support.errors import InputError
+from helpers.vampnet import masks
 
 SHAPE = (1, 14, 120)
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 40))

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.checkpoints import GOLDEN
-from helpers.errors import InputError
-from helpers.museum import PIECES, in_pieces_of, without
-from helpers.transfer import load_models
-from helpers.vampnet import on_numpy
+from helpers.support.errors import InputError
+from helpers.transfer import on_numpy
+from helpers.vampnet.files import GOLDEN
+from helpers.vampnet.museum import PIECES, in_pieces_of, without
+from helpers.vampnet.weights import load_models
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,9 @@ from data.music.performance import LEAD_IN, perform, swung
 from data.music.phrases import DRUMS, bars_of, fingerprint, may_follow, together
 from data.music.render import PEAK, SOUND_FONTS, faded, levelled, synthesizer
 from data.music.theory import MODES, Chord, Key, lead_voices
-from helpers.audio import load, loudness
-from helpers.errors import InputError
+from helpers.audio.files import load
+from helpers.audio.loudness import loudness
+from helpers.support.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = {"train": 30, "valid": 4, "test": 4}  # pieces; two rounds of the mixture, and some held-out ones

@@ -12,7 +12,9 @@ from test_golden import agrees, difference
 from test_layers import film_agrees
 from torch.nn import functional as F
 
-from helpers import audio, codec, decoding, layers, runtime
+from helpers import audio, layers
+from helpers.vampnet import codec, decoding
+from helpers.vampnet import pipeline as runtime
 
 CODES, COARSE, FINE = "codes", "coarse_b1_t7_logits", "c2f_b1_t7_logits"
 CODEC_AUDIO, GENERATED = "decoded_audio", "generate_coarse_steps12"

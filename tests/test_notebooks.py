@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import plots
-from helpers.checks import computer
-from helpers.checks.verdict import MIME_TYPE, NOT_YET
-from helpers.errors import InputError
+from helpers.lesson import plots
+from helpers.lesson.checks import computer
+from helpers.lesson.checks.verdict import MIME_TYPE, NOT_YET
+from helpers.support.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

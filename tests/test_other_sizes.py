@@ -9,11 +9,11 @@ import reference
 import torch
 from fabricate import NEW, Shape
 
-from helpers import runtime
-from helpers.export import export_bundle
-from helpers.runtime import Pipeline
-from helpers.transfer import Models, load_models
-from helpers.vampnet import TorchPipeline
+from helpers.vampnet import pipeline as runtime
+from helpers.vampnet.graphs import export_bundle
+from helpers.vampnet.pipeline import Pipeline
+from helpers.vampnet.reference import TorchPipeline
+from helpers.vampnet.weights import Models, load_models
 
 SHAPES = {
     "one odd stage, one head, tiny codebook": Shape(

@@ -5,7 +5,7 @@ import re
 import pytest
 from test_notebooks import NOTEBOOKS, SETTING, cells, executed, text_of
 
-from helpers.checkpoints import GOLDEN
+from helpers.vampnet.files import GOLDEN
 
 TRAINS = "08_train_a_small_codec"  # a model of its own; the checkpoint is only listened to
 

@@ -13,25 +13,26 @@ import pytest
 from onnx import numpy_helper
 from refusals import refused
 
-from helpers import export, fidelity, quantize
-from helpers.evaluate.clips import load_clips
-from helpers.export import export_bundle, graph_precisions
-from helpers.fidelity import Example, Finding, examples, findings, log_softmax, loss, snr_db
+from helpers import quantize
+from helpers.audio.clips import load_clips
+from helpers.export import graph as export
+from helpers.export.bundle import save_graph
 from helpers.quantize import (
-    AGREEMENT,
-    KL,
     METHODS,
-    NLL,
     PRECISIONS,
-    SNR,
-    limits,
     matrix_products,
     static,
     write_smaller,
 )
-from helpers.runtime import GRAPHS, MANIFEST, STAGES, OnnxGraph, Pipeline, load_manifest
-from helpers.vampnet import KEEP_IN_FLOAT
-from helpers.verify import relative_difference, verify_bundle
+from helpers.runtime.manifest import MANIFEST, load_manifest
+from helpers.runtime.session import OnnxGraph
+from helpers.vampnet import fidelity
+from helpers.vampnet.fidelity import Example, Finding, examples, findings, log_softmax, loss, snr_db
+from helpers.vampnet.graphs import KEEP_IN_FLOAT, export_bundle, graph_precisions, graphs_to_export
+from helpers.vampnet.limits import AGREEMENT, KL, LIMITS, NLL, SNR, limits
+from helpers.vampnet.pipeline import GRAPHS, STAGES, Pipeline
+from helpers.vampnet.proof import verify_bundle
+from helpers.verify import relative_difference
 
 CODES = np.random.default_rng(0).integers(0, 129, (2, 4, 50))
 CLOSE = {"fp16": 1e-3, "int8": 0.1, "int8-block": 0.05, "int4": 0.5}  # of the largest logit; random weights
@@ -143,8 +144,8 @@ def test_static_quantization_fixes_the_ranges_it_saw(coarse, tmp_path):
 
 @pytest.mark.parametrize("opset", [17, 20])
 def test_older_opsets_too(models, tmp_path, opset):
-    graph = export.graphs_to_export(models)["coarse"]
-    export.save_graph(export.to_onnx(graph, opset), tmp_path / "whole.onnx", {}, external_data=True)
+    graph = graphs_to_export(models)["coarse"]
+    save_graph(export.to_onnx(graph, opset), tmp_path / "whole.onnx", {}, external_data=True)
     path = write_smaller(tmp_path / "whole.onnx", tmp_path / "small.onnx", "int8", KEEP_IN_FLOAT)
     assert relative_difference(*(OnnxGraph(p)(CODES) for p in (tmp_path / "whole.onnx", path))) < 0.1
     assert sorted(one.name for one in tmp_path.iterdir()) == ["small.onnx", "whole.onnx", "whole.onnx.data"]
@@ -177,7 +178,7 @@ def exported(monkeypatch, models, bundle, tmp_path):
 @pytest.fixture
 def one_clip(monkeypatch):
     monkeypatch.setattr(fidelity, "load_clips", lambda longest: load_clips(longest=longest)[:1])
-    monkeypatch.setattr("helpers.verify.CODEC_SHAPES", ((2, 9),))
+    monkeypatch.setattr("helpers.vampnet.proof.CODEC_SHAPES", ((2, 9),))
 
 
 def test_a_small_bundle_is_opened_like_any_other(exported, bundle):
@@ -205,7 +206,7 @@ def test_a_small_bundle_is_opened_like_any_other(exported, bundle):
 
 def test_verify_holds_it_to_its_limits(exported, golden_dir, one_clip, monkeypatch):
     small = exported("int8")
-    monkeypatch.setitem(quantize.LIMITS, "int8", {NLL: 0.05, KL: 0.05, AGREEMENT: 0.8})  # random weights
+    monkeypatch.setitem(LIMITS, "int8", {NLL: 0.05, KL: 0.05, AGREEMENT: 0.8})  # random weights
     certificate = verify_bundle(golden_dir, small)
     assert certificate.passed and not certificate.problems
     assert {row.graph for row in certificate.rows} == {"codec_encoder"}
@@ -213,7 +214,7 @@ def test_verify_holds_it_to_its_limits(exported, golden_dir, one_clip, monkeypat
     assert str(certificate).splitlines()[-1].startswith("passed")
     assert "same first choice" in str(certificate) and "same first choice" in certificate._repr_html_()
     assert len(json.loads(json.dumps(certificate.to_json()))["findings"]) == 7
-    monkeypatch.setitem(quantize.LIMITS, "int8", {KL: 0.0})
+    monkeypatch.setitem(LIMITS, "int8", {KL: 0.0})
     certificate = verify_bundle(golden_dir, small)
     assert not certificate.passed and "FAILED (2 rows)" in certificate.summary()
 

@@ -14,8 +14,9 @@ from fabricate import plain_pipeline
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.errors import InputError, Notice
-from helpers.runtime import GRAPHS, MANIFEST, Pipeline, keep_the_ends, load_manifest
+from helpers.runtime.manifest import MANIFEST, load_manifest
+from helpers.support.errors import InputError, Notice
+from helpers.vampnet.pipeline import GRAPHS, Pipeline, keep_the_ends
 
 ROOT = Path(__file__).parent.parent
 quick = settings(max_examples=60, deadline=None)
@@ -336,7 +337,7 @@ def test_mask_sounds_as_token_zero(torch_pipeline, golden):
 
 
 def test_long_audio_in_pieces_equals_the_whole_in_onnx_runtime(onnx_pipeline, golden, monkeypatch):
-    monkeypatch.setattr("helpers.runtime.PIECE_SECONDS", 0.7)
+    monkeypatch.setattr("helpers.vampnet.pipeline.PIECE_SECONDS", 0.7)
     assert np.array_equal(onnx_pipeline.encode(golden["audio"], 44100, condition=False), golden["codes"])
     assert np.abs(onnx_pipeline.decode(golden["codes"]) - golden["decoded_audio"]).max() < 1e-4
 
@@ -449,7 +450,9 @@ def test_importing_the_runtime_loads_none_of_the_big_libraries():
         "pyloudnorm",
         "IPython",
     )
-    result = python(f"import sys, helpers.runtime; print([name for name in {big} if name in sys.modules])")
+    result = python(
+        f"import sys, helpers.vampnet.pipeline; print([name for name in {big} if name in sys.modules])"
+    )
     assert result.stdout == "[]\n", result.stderr
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from test_notebooks import NOTEBOOKS, ROOT, cells, executed, verdicts
 
-from helpers.checks.verdict import RIGHT
+from helpers.lesson.checks.verdict import RIGHT
 
 SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from helpers import audio as sound
-from helpers.errors import InputError
-from helpers.takes import fingerprint, load_take, save_take
-from helpers.vamp import Prompt, vamp_audio
+from helpers.support.errors import InputError
+from helpers.vampnet.takes import fingerprint, load_take, save_take
+from helpers.vampnet.vamp import Prompt, vamp_audio
 
 RATE = 44100
 SETTINGS = {"seed": 3, "steps": 4, "temperature": 1.5, "typical_mass": None, "greedy": False}

@@ -22,8 +22,10 @@ from test_course import computer, place  # noqa: F401  (computer is a fixture)
 from test_dependencies import LOCK, environments
 
 import course
-from helpers.checks.verdict import MIME_TYPE, NOT_YET, RIGHT, WRONG
-from helpers.widgets import CodeGrid, Live, Player
+from helpers.lesson.checks.verdict import MIME_TYPE, NOT_YET, RIGHT, WRONG
+from helpers.lesson.widgets.grid import CodeGrid
+from helpers.lesson.widgets.live import Live
+from helpers.lesson.widgets.player import Player
 from teaching import in_page, kit, originals, pages, scores
 
 ROOT = Path(course.__file__).parent
@@ -436,7 +438,7 @@ def built(tmp_path_factory):
     map_cell = nbformat.v4.new_markdown_cell("## The map\n\n| [01 Two](01_two.ipynb) |\n| --- |", id="map")
     first = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# 00 One"), map_cell])
     play = (
-        "import numpy as np\nfrom helpers.widgets import Player\n"
+        "import numpy as np\nfrom helpers.lesson.widgets import Player\n"
         "Player({'a': np.full(4000, 0.1), 'b': np.full(4000, 0.2)}, 8000)"
     )
     second = notebook(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.timing import Race, operators, race
+from helpers.lesson.timing import Race, operators, race
 
 
 def test_versions_take_turns_after_one_run_each():

@@ -11,13 +11,16 @@ import pytest
 import torch
 
 from helpers import audio, checkpoints
-from helpers.codec import CodecConfig
-from helpers.errors import InputError
-from helpers.train import __main__ as command
-from helpers.train import loop, losses, music, spectrum, ties
-from helpers.train.codec import CodecTraining, Recipe, learning_rate, trainable_codec
-from helpers.train.loop import Budget, run
-from helpers.train.quantizing import (
+from helpers.audio.distance import si_sdr, snr
+from helpers.support.errors import InputError
+from helpers.vampnet.codec import CodecConfig
+from helpers.vampnet.weights import transfer_codec, walk_codec
+from workshop.training import loop, losses, music, spectrum
+from workshop.training.loop import Budget, run
+from workshop.vampnet.training import command as command
+from workshop.vampnet.training import ties
+from workshop.vampnet.training.codec import CodecTraining, Recipe, learning_rate, trainable_codec
+from workshop.vampnet.training.quantizing import (
     Revival,
     coarse_held,
     draw_depths,
@@ -26,8 +29,7 @@ from helpers.train.quantizing import (
     quantize,
     spherical_kmeans,
 )
-from helpers.train.saving import Collect, save_codec
-from helpers.transfer import transfer_codec, walk_codec
+from workshop.vampnet.training.saving import Collect, save_codec
 
 TINY = Recipe(
     sample_rate=8000, encoder_dim=4, encoder_rates=(4, 8), decoder_dim=16, decoder_rates=(8, 4),
@@ -240,9 +242,9 @@ def test_si_sdr_ignores_the_level_and_snr_does_not():
     rng = np.random.default_rng(0)
     target, noise = (torch.from_numpy(rng.standard_normal((2, 1, 4000))) for _ in range(2))
     estimate = target + 0.1 * noise
-    assert losses.si_sdr(0.5 * estimate, target) == pytest.approx([20, 20], abs=0.5)
-    assert losses.snr(estimate, target) == pytest.approx([20, 20], abs=0.5)
-    assert losses.snr(0.5 * estimate, target) == pytest.approx([6, 6], abs=0.5)
+    assert si_sdr(0.5 * estimate, target) == pytest.approx([20, 20], abs=0.5)
+    assert snr(estimate, target) == pytest.approx([20, 20], abs=0.5)
+    assert snr(0.5 * estimate, target) == pytest.approx([6, 6], abs=0.5)
 
 
 # --- The quantizer ----------------------------------------------------------------------------------------
@@ -436,11 +438,13 @@ def test_the_coarse_part_alone_is_not_asked_for_the_waveform(sounds, monkeypatch
     training = CodecTraining(dataclasses.replace(TINY, spectrum=0.0), sounds)
     sound, losses_of = torch.from_numpy(training.segments.draw(np.random.default_rng(0), TINY.batch)[0]), {}
     for depth in (1, 3):
-        monkeypatch.setattr("helpers.train.codec.draw_depths", lambda *_, depth=depth: depths(depth, 4))
+        monkeypatch.setattr(
+            "workshop.vampnet.training.codec.draw_depths", lambda *_, depth=depth: depths(depth, 4)
+        )
         monkeypatch.setattr(training.segments, "draw", lambda *_: (sound.numpy(), np.zeros(4, int)))
         monkeypatch.setattr(training, "_rebuild", lambda *_: ((-sound).requires_grad_(), None))
         monkeypatch.setattr(training.optimizer, "step", lambda rate: None)
-        monkeypatch.setattr("helpers.train.codec.nn.utils.clip_grad_norm_", lambda *_: None)
+        monkeypatch.setattr("workshop.vampnet.training.codec.nn.utils.clip_grad_norm_", lambda *_: None)
         losses_of[depth] = training.step(0, 0.0)["loss"]
     assert losses_of[1] == pytest.approx(0, abs=1e-4) and losses_of[3] > 0.5
 

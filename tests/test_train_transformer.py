@@ -12,23 +12,23 @@ from hypothesis import strategies as st
 from test_train import TINY, chords, write_music
 
 from helpers import checkpoints
-from helpers.codec import CodecConfig
-from helpers.errors import InputError
 from helpers.layers import RelativePositionBias
-from helpers.train import __main__ as command
-from helpers.train.codec import trainable_codec
-from helpers.train.loop import Budget, run
-from helpers.train.lora import LoraTraining, adapt
-from helpers.train.saving import save_codec
-from helpers.train.tokens import PART, Tokens, encode_piece, read_tokens
-from helpers.train.transformer import (
+from helpers.support.errors import InputError
+from helpers.vampnet.codec import CodecConfig
+from helpers.vampnet.weights import load_models, transfer_codec, transfer_vampnet
+from workshop.training.loop import Budget, run
+from workshop.vampnet.training import command as command
+from workshop.vampnet.training.codec import trainable_codec
+from workshop.vampnet.training.lora import LoraTraining, adapt
+from workshop.vampnet.training.saving import save_codec
+from workshop.vampnet.training.tokens import PART, Tokens, encode_piece, read_tokens
+from workshop.vampnet.training.transformer import (
     Recipe,
     TransformerTraining,
     draw_masks,
     masked_nll,
     with_near_frames_first,
 )
-from helpers.transfer import load_models, transfer_codec, transfer_vampnet
 
 COARSE = Recipe(
     n_codebooks=2, embedding_dim=32, n_layers=1, n_heads=2, batch=6, frames=40, warm_up=5, rate=1e-2,
@@ -145,7 +145,7 @@ def test_tokens_are_the_codecs_and_are_made_once_a_codec(sounds, codec_path, tmp
 
 def test_processes_that_share_the_music_make_the_same_tokens(sounds, codec_path, tmp_path, monkeypatch):
     alone = read_tokens(codec_path, sounds / "train", tmp_path / "alone.npz", versions=3)
-    monkeypatch.setattr("helpers.train.tokens.WORTH_SHARING", 0)
+    monkeypatch.setattr("workshop.vampnet.training.tokens.WORTH_SHARING", 0)
     shared = read_tokens(codec_path, sounds / "train", tmp_path / "shared.npz", versions=3)
     assert all(np.array_equal(a, b) for a, b in zip(alone.pieces, shared.pieces, strict=True))
 

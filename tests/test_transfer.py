@@ -13,20 +13,16 @@ import pytest
 import torch
 from refusals import refused
 
-from helpers import checkpoints, transfer
+from helpers import checkpoints
 from helpers.checkpoints import LORA_ENDINGS, Checkpoint
-from helpers.transfer import (
-    CODEC,
-    TransferReport,
-    TransferRow,
-    assign_loras,
-    transfer_codec,
-    transfer_vampnet,
-)
-from helpers.vampnet import pipeline_spec
+from helpers.support.files import ROOT
+from helpers.transfer import MOST_SHOWN, WEIGHT_NORM_SPELLINGS, TransferReport, TransferRow
+from helpers.vampnet import weights as transfer
+from helpers.vampnet.files import NAMES
+from helpers.vampnet.weights import CODEC, assign_loras, pipeline_spec, transfer_codec, transfer_vampnet
 
-OLD, NEW = transfer.WEIGHT_NORM_SPELLINGS
-FILES = pytest.mark.parametrize("name", checkpoints.NAMES)
+OLD, NEW = WEIGHT_NORM_SPELLINGS
+FILES = pytest.mark.parametrize("name", NAMES)
 TRANSFORMERS = pytest.mark.parametrize("name", ["coarse", "c2f"])
 ATTENTION, FEED_FORWARD = ("w_qs", "w_ks", "w_vs", "fc"), ("w_1", "w_2")
 PROJECTIONS = [f"self_attn.{part}" for part in ATTENTION] + [f"feed_forward.{part}" for part in FEED_FORWARD]
@@ -44,7 +40,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def sources(golden_dir) -> dict[str, Checkpoint]:
-    return {name: checkpoints.read(golden_dir / f"{name}.pth") for name in checkpoints.NAMES}
+    return {name: checkpoints.read(golden_dir / f"{name}.pth") for name in NAMES}
 
 
 def moved(name, checkpoint, sources, loras=()):
@@ -163,7 +159,7 @@ def test_a_stranger_is_refused_by_name(name, sources, stranger):
 
 def test_many_problems_are_counted(sources):
     codec = dict.fromkeys(sources["codec"].tensors, torch.ones(1, 2, 3, 4, 5))
-    with refused("'encoder.block.0.bias' has shape 1x2x3x4x5", f"; and {528 - transfer.MOST_SHOWN} more"):
+    with refused("'encoder.block.0.bias' has shape 1x2x3x4x5", f"; and {528 - MOST_SHOWN} more"):
         moved("codec", with_tensors(sources["codec"], codec), sources)
 
 
@@ -440,7 +436,7 @@ def test_files_in_the_place_of_others(sources):
 
 
 def test_transformers_in_each_others_places(sources):
-    codec, coarse, c2f = (moved(name, sources[name], sources)[0].config for name in checkpoints.NAMES)
+    codec, coarse, c2f = (moved(name, sources[name], sources)[0].config for name in NAMES)
     assert pipeline_spec(codec, coarse, c2f).n_coarse_codebooks == 4
     for wrong in ((c2f, coarse), (c2f, c2f), (coarse, coarse)):
         with refused("checkpoint under the name"):
@@ -578,7 +574,7 @@ CLAIMS = """
     from helpers import checkpoints, transfer
     from helpers.errors import InputError
 
-    sources = {name: checkpoints.read(f"{sys.argv[1]}/{name}.pth") for name in checkpoints.NAMES}
+    sources = {name: checkpoints.read(f"{sys.argv[1]}/{name}.pth") for name in NAMES}
     with open("/proc/self/statm") as file:
         used = int(file.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + (256 << 20), -1))
@@ -614,7 +610,7 @@ CLAIMS = """
 def test_gigantic_claims_take_no_memory(golden_dir):
     result = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(CLAIMS), golden_dir],
-        cwd=checkpoints.ROOT,
+        cwd=ROOT,
         capture_output=True,
         text=True,
     )

@@ -11,11 +11,13 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from helpers import verify
-from helpers.decoding import Settings
-from helpers.errors import InputError
-from helpers.runtime import MANIFEST, Pipeline, load_manifest
-from helpers.verify import Comparison, compare_decoding, compare_logits, count_encoder_ties, verify_bundle
+from helpers.runtime.manifest import MANIFEST, load_manifest
+from helpers.support.errors import InputError
+from helpers.vampnet import proof as verify
+from helpers.vampnet.decoding import Settings
+from helpers.vampnet.pipeline import Pipeline
+from helpers.vampnet.proof import compare_decoding, compare_logits, count_encoder_ties, verify_bundle
+from helpers.verify import Comparison
 
 # --- Bundles, whole and spoiled
 

@@ -10,23 +10,20 @@ import pytest
 import traitlets
 from IPython.core.events import EventManager, available_events
 
-from helpers import audio, masks, plots
-from helpers.checkpoints import GOLDEN
-from helpers.decoding import Step
-from helpers.errors import InputError
-from helpers.vamp import PRESETS, Prompt
-from helpers.vampnet import TorchPipeline
-from helpers.widgets import (
-    CodeGrid,
-    DecodingView,
-    Live,
-    MaskEditor,
-    Player,
-    Recording,
-    SoundFile,
-    cells,
-    still,
-)
+from helpers import audio
+from helpers.lesson import plots
+from helpers.lesson.widgets import cells, still
+from helpers.lesson.widgets.decoding import DecodingView, Recording
+from helpers.lesson.widgets.grid import CodeGrid, MaskEditor
+from helpers.lesson.widgets.live import Live
+from helpers.lesson.widgets.player import Player
+from helpers.lesson.widgets.sound_file import SoundFile
+from helpers.support.errors import InputError
+from helpers.vampnet import masks
+from helpers.vampnet.decoding import Step
+from helpers.vampnet.files import GOLDEN
+from helpers.vampnet.reference import TorchPipeline
+from helpers.vampnet.vamp import PRESETS, Prompt
 
 RATE = 8000
 SECONDS = 10  # after which a thread that should have ended has not

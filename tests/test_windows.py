@@ -10,14 +10,17 @@ from fabricate import Shape, plain_pipeline
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers import windows
-from helpers.checkpoints import course_checkpoints
-from helpers.cores import in_order
-from helpers.errors import InputError
-from helpers.export import graphs_to_export, save_graph, to_onnx
-from helpers.runtime import OnnxGraph, Pipeline
-from helpers.transfer import load_models
-from helpers.windows import Layout, even_size, in_pieces
+from helpers.export.bundle import save_graph
+from helpers.export.graph import to_onnx
+from helpers.runtime import windows
+from helpers.runtime.session import OnnxGraph
+from helpers.runtime.windows import Layout, even_size, in_pieces
+from helpers.support.cores import in_order
+from helpers.support.errors import InputError
+from helpers.vampnet.files import course_checkpoints
+from helpers.vampnet.graphs import graphs_to_export
+from helpers.vampnet.pipeline import Pipeline
+from helpers.vampnet.weights import load_models
 
 quick = settings(max_examples=100, deadline=None)
 

@@ -18,8 +18,8 @@ from data.music.compose import Piece, compose
 from data.music.phrases import SPLITS
 from data.music.render import SAMPLE_RATE, measured_loudness, render, synthesizer, write_flac
 from data.music.styles import ALL_STYLES
-from helpers.errors import InputError, exit_status
-from helpers.files import write_json
+from helpers.support.errors import InputError, exit_status
+from helpers.support.files import write_json
 
 STYLE_HELP = (
     "only this style; without it those of the mixture take turns; music_box and calypso are not in it, "

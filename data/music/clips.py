@@ -23,8 +23,8 @@ from data.music.render import (
     render,
     write_flac,
 )
-from helpers.errors import InputError
-from helpers.files import written_whole
+from helpers.support.errors import InputError
+from helpers.support.files import written_whole
 
 FOLDER = Path(__file__).resolve().parent.parent / "clips"
 SEED, SPLIT = 2026, "test"
@@ -140,8 +140,8 @@ to be kept: the rule holds for all seeds.
 
 ## Beside Opus
 `opus.json` records how far Opus at 6, 8, 12 and 16 kbit/s is from these clips, file by file, with the version
-and the options it was measured with: `python -m helpers evaluate` puts it beside the course's codec where
-`opusenc` is not installed.
+and the options it was measured with: `python -m workshop evaluate vampnet` puts it beside the course's
+codec where `opusenc` is not installed.
 
 ## Licence
 The notes and these recordings: CC0 1.0 (public domain dedication,

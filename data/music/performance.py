@@ -11,7 +11,7 @@ from data.music.dice import Dice
 from data.music.instruments import INSTRUMENTS, KITS
 from data.music.notes import BEAT, PHRASE_BARS, Note
 from data.music.phrases import DRUMS
-from helpers.files import written_whole
+from helpers.support.files import written_whole
 
 CHANNELS = {"melody": 0, "chords": 1, "bass": 2, DRUMS: 9}  # General MIDI plays drums on the tenth
 LEVELS = {"melody": 0.0, "chords": -4.5, "bass": -4.0, DRUMS: -1.0}  # decibels

@@ -12,9 +12,11 @@ from scipy.signal import butter, sosfilt
 from data.music.compose import Piece
 from data.music.dice import Dice
 from data.music.performance import LEAD_IN, RING, write_midi
-from helpers.audio import load, loudness, mono, normalize_loudness
-from helpers.errors import InputError
-from helpers.files import written_whole
+from helpers.audio.files import load
+from helpers.audio.loudness import loudness, normalize_loudness
+from helpers.audio.signal import mono
+from helpers.support.errors import InputError
+from helpers.support.files import written_whole
 
 SAMPLE_RATE = 44100
 LOUDEST, QUIETEST = -20.5, -23.5  # LUFS

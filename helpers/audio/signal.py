@@ -1,0 +1,111 @@
+"""Arrays of sound (channels, N) or (B, channels, N): mixed, resampled, brought to a length."""
+
+import math
+
+import numpy as np
+
+from helpers.support.errors import InputError
+from helpers.support.libraries import library
+
+LARGEST_SAMPLE = 1e10  # beyond any integer format read as float; filters and squares stay finite below it
+
+MOST_CHANNELS = 64
+LOWEST_RATE, HIGHEST_RATE = 1000, 1_000_000  # Hz; a header beyond these is damaged, not audio
+
+
+def positive(name: str, value: int) -> int:
+    """`value` as a Python int above zero (a float such as 44100.0 counts); anything else is refused."""
+    try:
+        whole = int(value)
+    except (TypeError, ValueError, OverflowError):
+        whole = 0
+    if whole < 1 or whole != value:
+        raise InputError(f"{name} must be a whole number of at least 1, not {value!r}.")
+    return whole
+
+
+def checked(audio: np.ndarray) -> np.ndarray:
+    """`audio` as float32 with 1 to 3 dimensions, or an InputError that says what is wrong with it."""
+    audio = np.asarray(audio)
+    if not np.issubdtype(audio.dtype, np.floating):
+        raise InputError(
+            f"audio has samples of type {audio.dtype}; convert them to float between -1 and 1 "
+            "(16-bit integers: divide by 32768)."
+        )
+    if audio.ndim not in (1, 2, 3):
+        raise InputError(
+            f"audio has {audio.ndim} dimensions; shape it (N,), (channels, N) or (B, channels, N)."
+        )
+    if audio.size == 0:
+        raise InputError("audio is empty: it has no samples; give at least one.")
+    if audio.ndim > 1 and audio.shape[-2] > MOST_CHANNELS:
+        raise InputError(f"audio has {audio.shape[-2]} channels; the last axis must be time: transpose it.")
+    if not np.isfinite(audio).all():
+        raise InputError("audio holds NaN or infinite samples; remove them first.")
+    if max(audio.max(), -audio.min()) > LARGEST_SAMPLE:
+        raise InputError(f"audio holds samples beyond {LARGEST_SAMPLE:g}; scale it to between -1 and 1.")
+    return audio.astype(np.float32, copy=False)
+
+
+def as_batch(audio: np.ndarray) -> np.ndarray:
+    """Audio of any accepted shape as (B, channels, N) float32.
+
+    Raises InputError for integer or other non-float samples, no samples, NaN or infinity, and arrays
+    that are not (N,), (channels, N) or (B, channels, N).
+    """
+    audio = checked(audio)
+    return audio.reshape((1,) * (3 - audio.ndim) + audio.shape)
+
+
+# --- Shape and rate ---------------------------------------------------------------------------------------
+
+
+def mono(audio: np.ndarray) -> np.ndarray:
+    """The mean of the channels, (B, 1, N) float32."""
+    return as_batch(audio).mean(axis=1, keepdims=True)
+
+
+def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+    """Change the sample rate (soxr, very high quality); N samples become ceil(N * to_rate / from_rate).
+
+    Equal rates return the same samples.
+    """
+    audio = checked(audio)
+    from_rate, to_rate = positive("sample rate", from_rate), positive("sample rate", to_rate)
+    if from_rate == to_rate:
+        return audio
+    if min(from_rate, to_rate) < LOWEST_RATE or max(from_rate, to_rate) > HIGHEST_RATE:
+        raise InputError(
+            f"cannot resample from {from_rate} to {to_rate} Hz; both rates must be between "
+            f"{LOWEST_RATE} and {HIGHEST_RATE} Hz."
+        )
+    soxr = library("soxr")
+    length = -(-audio.shape[-1] * to_rate // from_rate)
+    # soxr rounds the length, to nothing for a few samples; zeros after the end leave enough to cut from.
+    margin = 2 * math.ceil(from_rate / to_rate)
+    channels = audio.reshape(-1, audio.shape[-1])
+    changed = np.empty((len(channels), length), np.float32)
+    for source, target in zip(channels, changed):
+        target[:] = soxr.resample(np.pad(source, (0, margin)), from_rate, to_rate, quality="VHQ")[:length]
+    return changed.reshape(*audio.shape[:-1], length)
+
+
+def fit_length(audio: np.ndarray, n: int) -> np.ndarray:
+    """Exactly `n` samples: the end is cut off or filled with zeros."""
+    audio, n = checked(audio), positive("length", n)
+    missing = max(0, n - audio.shape[-1])
+    return np.pad(audio[..., :n], [(0, 0)] * (audio.ndim - 1) + [(0, missing)])
+
+
+def pad_to_multiple(audio: np.ndarray, hop: int) -> np.ndarray:
+    """Zeros after the end, up to the next multiple of `hop` samples."""
+    n, hop = np.shape(checked(audio))[-1], positive("hop", hop)
+    return fit_length(audio, -(-n // hop) * hop)
+
+
+def seconds_to_frames(seconds: float, sample_rate: int, hop: int) -> int:
+    """Codec frames that cover `seconds`: ceil(seconds * sample_rate / hop)."""
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise InputError(f"a time must be zero or more seconds, not {seconds}.")
+    frames = seconds * positive("sample rate", sample_rate) / positive("hop", hop)
+    return math.ceil(frames - 1e-6)  # 0.07 * 100 is a hair over 7 in floating point, and means 7

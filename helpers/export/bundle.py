@@ -1,0 +1,101 @@
+"""Graphs into files, and files into a directory that appears whole or not at all."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+
+from helpers.export import onnx_file
+from helpers.export.graph import GraphToExport, to_onnx
+from helpers.quantize import smaller
+from helpers.runtime.manifest import MANIFEST
+from helpers.support import files
+from helpers.support.errors import InputError
+from helpers.vampnet.pipeline import GRAPHS
+
+PROTOBUF_LIMIT = 2_000_000_000  # bytes of weights beyond which one file can't hold them
+TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
+
+
+def save_graph(model: ir.Model, path: Path, metadata: dict[str, str], external_data: bool) -> None:
+    """Write an ONNX file; its weights go to `NAME.onnx.data` when asked to, or when too big for one file."""
+    model.metadata_props.update(metadata)
+    n_bytes = sum(value.const_value.nbytes for value in model.graph.initializers.values())
+    model.producer_name, model.producer_version = "audio-models-everywhere", ""
+    if external_data or n_bytes > PROTOBUF_LIMIT:
+        ir.save(model, path, external_data=f"{path.name}.data")
+        onnx.checker.check_model(str(path))
+    else:
+        onnx_file.write(model, path)
+
+
+def write_graph(
+    graph: GraphToExport,
+    path: Path,
+    opset: int,
+    metadata: dict[str, str],
+    external_data: bool,
+    precision: str,
+) -> None:
+    """Export one module to a file; below float32 by way of a float32 file that does not stay."""
+    if precision == "fp32":
+        save_graph(to_onnx(graph, opset), path, metadata, external_data)
+        return
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        whole = Path(folder) / path.name
+        save_graph(to_onnx(graph, opset), whole, metadata, external_data)
+        reduced = ir.from_proto(smaller(whole, precision, graph.keep_in_float))
+    save_graph(reduced, path, {}, external_data)
+
+
+@contextlib.contextmanager
+def bundle_directory(out: Path) -> Iterator[Path]:
+    """Yield a temporary directory; move what it holds to `out` when the block ends without an error.
+
+    Files of an earlier bundle in `out` are replaced, anything else in it stays. After an error, Ctrl-C
+    included, `out` is as it was.
+    """
+    temporary = None
+    try:
+        if out.exists() and not out.is_dir():
+            raise InputError(f"{out} is a file; name a directory for the bundle.")
+        is_new = not out.exists()
+        home = files.existing_parent(out) if is_new else out  # on the disk that the bundle is to lie on
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=home))
+        yield temporary
+        if is_new:
+            temporary.chmod(files.usual_mode(0o777))  # mkdtemp's are for their owner alone
+            out.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(temporary, out)
+        else:
+            _replace_files(temporary, out)
+    except OSError as error:
+        raise InputError(f"cannot write the bundle {out}: {error.strerror or error}.") from error
+    finally:
+        if temporary is not None and temporary.exists():
+            shutil.rmtree(temporary)
+
+
+def _replace_files(new: Path, out: Path) -> None:
+    """Move a bundle over another; put the old one back if that fails.
+
+    The manifest goes first and comes last: without it there is no bundle.
+    """
+    names = [MANIFEST, *(f"{name}.onnx{ending}" for name in GRAPHS for ending in ("", ".data"))]
+    old = Path(tempfile.mkdtemp(dir=new))
+    leaving = [(out / name, old / name) for name in names if (out / name).is_file()]
+    arriving = [(new / name, out / name) for name in reversed(names) if (new / name).is_file()]
+    moved = []
+    try:
+        for source, target in leaving + arriving:
+            os.replace(source, target)
+            moved.append((source, target))
+    except BaseException:
+        for source, target in reversed(moved):
+            os.replace(target, source)
+        raise

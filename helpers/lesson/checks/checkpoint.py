@@ -1,0 +1,136 @@
+"""Checks of notebook 01, Inside a checkpoint."""
+
+import math
+from collections.abc import Callable
+
+import torch
+
+from helpers.checkpoints import Checkpoint
+from helpers.lesson.checks.tensors import expect, of_shape, within
+from helpers.lesson.checks.verdict import Wrong, called, close, exercise, explain, number, whole_number
+from helpers.vampnet.codec import CodecConfig
+
+LAYER = "transformer.layers.1."  # not layer 0: it alone owns the position bias
+
+
+@exercise
+def bitrate(answer: float, codec: Checkpoint) -> str:
+    """The kilobits that the codec's tokens need for a second of sound."""
+    answer, config = number(answer), CodecConfig.from_kwargs(codec.kwargs)
+    frames = config.sample_rate / config.hop
+    bits = config.n_codebooks * math.log2(config.codebook_size)
+    if close(answer, frames * bits / 1000):
+        return f"{frames:.1f} frames a second, {config.n_codebooks} tokens a frame, so many bits a token."
+    tokens = frames * config.n_codebooks
+    mistakes = {
+        "that is bits a second; a kilobit is a thousand bits.": [frames * bits],
+        "that is with 1024 bits to a kilobit; here it is a thousand.": [frames * bits / 1024],
+        "that is kilobytes; a byte has eight bits, and the question is about bits.": [frames * bits / 8000],
+        "that counts the tokens; how many bits tell one code from all others of its codebook?": [
+            tokens,
+            tokens / 1000,
+        ],
+        "that takes as many bits a token as there are codes; to number them, far fewer are enough.": [
+            tokens * config.codebook_size,
+            tokens * config.codebook_size / 1000,
+        ],
+        "that is one codebook; every frame has a token from each of them.": [
+            frames * bits / config.n_codebooks,
+            frames * bits / config.n_codebooks / 1000,
+        ],
+        "that is one frame; how many of them are there in a second?": [bits, bits / 1000],
+        "that takes one frame for every sample; how many samples does a frame cover?": [
+            config.sample_rate * bits / 1000
+        ],
+    }
+    explain(answer, mistakes, lambda answer, values: any(close(answer, value) for value in values))
+    raise Wrong("multiply frames a second, tokens a frame and bits a token; the product is another number.")
+
+
+@exercise
+def layer_parameters(answer: float, transformer: Checkpoint) -> str:
+    """How many numbers one transformer layer holds, LoRA matrices not counted."""
+    answer = number(answer)
+    sizes = {
+        name.removeprefix(LAYER): tensor.numel()
+        for name, tensor in transformer.tensors.items()
+        if name.startswith(LAYER)
+    }
+    lora = sum(size for name, size in sizes.items() if "lora_" in name)
+    plain = sum(sizes.values()) - lora
+    attention = sum(size for name, size in sizes.items() if "self_attn" in name and "lora_" not in name)
+    everything = sum(tensor.numel() for tensor in transformer.tensors.values())
+    if answer == plain:
+        return f"{attention:,} of them are in the attention, nearly all others in the feed-forward part."
+    if lora and answer == plain + lora:
+        raise Wrong("that counts the LoRA matrices too, which are a correction to weights already counted.")
+    if answer == attention:
+        raise Wrong("that is the attention alone; the feed-forward part and the two norms are missing.")
+    if answer == sum(size for name, size in sizes.items() if "feed_forward" in name and "lora_" not in name):
+        raise Wrong("that is the feed-forward part alone; the attention and the two norms are missing.")
+    if answer == sum(size for name, size in sizes.items() if "norm" not in name and "lora_" not in name):
+        raise Wrong("the two norms are missing; they are small, but they belong to the layer.")
+    if answer in (2 * plain, 4 * plain):
+        raise Wrong("that looks like bytes; count the numbers, however many bytes each takes.")
+    if answer == everything:
+        raise Wrong("that is the whole file; count only the names that begin with the layer's.")
+    if answer in (sum(1 for name in sizes if "lora_" not in name), len(sizes)):
+        raise Wrong("that is how many tensors there are; each holds many numbers (see numel).")
+    raise Wrong(f"add up the sizes of all tensors whose names begin with {LAYER!r}, LoRA left out.")
+
+
+@exercise
+def folded(fold: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> str:
+    """A function of gain g and direction v, as weight norm stores them, that gives the weight."""
+    generator = torch.Generator().manual_seed(0)
+    v = torch.randn(6, 4, 3, generator=generator)
+    g = torch.rand(6, 1, 1, generator=generator) + 0.5
+    said = f"the weight has the shape of v, {tuple(v.shape)}; the function gave"
+    answer = of_shape(called(fold, g.clone(), v.clone()), v.shape, said)
+    mistakes = {
+        "g * v: the directions still have their own lengths; divide by them.": g * v,
+        "each row has length 1: the gain is missing.": v / v.norm(dim=(1, 2), keepdim=True),
+        "one length for the whole tensor; every output channel (dimension 0) has its own.": g * v / v.norm(),
+        "the length is taken over dimension 1 only; it goes over all but dimension 0.": (
+            g * v / v.norm(dim=1, keepdim=True)
+        ),
+        "the length is taken over dimension 2 only; it goes over all but dimension 0.": (
+            g * v / v.norm(dim=2, keepdim=True)
+        ),
+        "the length is taken over dimension 0, across the outputs; each output has its own.": (
+            g * v / v.norm(dim=0, keepdim=True)
+        ),
+        "divided by the squared length; the length is its square root.": (
+            g * v / v.square().sum((1, 2), keepdim=True)
+        ),
+    }
+    if expect(answer, g * v / v.norm(dim=(1, 2), keepdim=True), mistakes, within(rtol=1e-4, atol=1e-6)):
+        return "each output channel of the weight now has the length that its gain says."
+    lengths = answer.flatten(1).norm(dim=1)
+    raise Wrong(
+        f"channel 0 of the result has length {lengths[0]:.3f}, and its gain is {g[0].item():.3f}; "
+        "they should be equal, and the direction should stay that of v."
+    )
+
+
+@exercise
+def head_index(index: Callable[[int, int], int], transformer: Checkpoint) -> str:
+    """Where in the classifier's rows the score of `code` for the predicted codebook `book` lies."""
+    kwargs = transformer.kwargs
+    size = kwargs["vocab_size"]
+    n_books = kwargs["n_codebooks"] - kwargs["n_conditioning_codebooks"]
+    places = [(code, book) for code in (0, 1, size - 1) for book in range(n_books)]
+    answers = [whole_number(called(index, code, book)) for code, book in places]
+    if answers == [code * n_books + book for code, book in places]:
+        return "the codebook is the fast index: row 0 belongs to book 0, row 1 to book 1."
+    if answers == [book * size + code for code, book in places]:
+        raise Wrong(
+            "that puts all codes of book 0 first, then all of book 1; the tensor is the other way round."
+        )
+    if answers == [book * n_books + code for code, book in places]:
+        raise Wrong("code and book are swapped: there are more codes than books, so some rows would collide.")
+    if max(answers) >= size * n_books:
+        raise Wrong(f"the largest row would be {max(answers)}, and there are only {size * n_books}.")
+    if len(set(answers)) < len(answers):
+        raise Wrong("two different places get the same row; each needs its own.")
+    raise Wrong("every place has a row of its own, but not the one that the model was trained with.")

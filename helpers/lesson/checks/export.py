@@ -1,0 +1,105 @@
+"""Checks of notebook 05, Export and prove it."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from helpers.layers import CodebookEmbedding
+from helpers.lesson.checks.verdict import Wrong, called, close, exercise, explain, number
+from helpers.lesson.layerwise import export_layer, run_layer
+from helpers.support.errors import InputError
+
+CODES = ("clips", "codebooks", "frames")  # the axes of what goes into a transformer
+EXAMPLE = (2, 3, 12)
+OTHERS = {"one clip": (1, 3, 12), "13 frames": (2, 3, 13), "one frame": (2, 3, 1)}
+
+
+@exercise
+def dynamic_axes(axes: dict[int, str]) -> str:
+    """The axes of codes (B, C, T) that may change after the export, {axis: name}: a layer is exported so."""
+    if not isinstance(axes, dict) or not all(isinstance(name, str) for name in axes.values()):
+        raise Wrong('the answer is a dictionary from axis to name, such as {2: "frames"}.')
+    unknown = [axis for axis in axes if axis not in range(len(CODES))]
+    if unknown:
+        raise Wrong(f"there is no axis {unknown[0]!r}: codes have the axes 0, 1 and 2.")
+    if 1 in axes:
+        raise Wrong(
+            "codebooks can't change: the projection after the embedding has weights for each of them."
+        )
+    if len(set(axes.values())) < len(axes):
+        raise Wrong("two axes with one name would have to be equally long; each needs its own.")
+    layer = CodebookEmbedding(n_codebooks=EXAMPLE[1], vocab_size=7, latent_dim=4, width=8)
+    with tempfile.TemporaryDirectory() as folder:
+        example = torch.zeros(EXAMPLE, dtype=torch.long)
+        path = export_layer(layer, [example], Path(folder) / "layer.onnx", [axes] if axes else None)
+        for what, shape in OTHERS.items():
+            try:
+                run_layer(path, torch.zeros(shape, dtype=torch.long))
+            except InputError as error:
+                said = f"the example had {EXAMPLE[0]} clips of {EXAMPLE[2]} frames, and {what} is refused"
+                raise Wrong(f"{said}: a size is still frozen.") from error
+    return "a layer was exported like that: one clip, 13 frames and a single frame all go through."
+
+
+@exercise
+def equal_share(function: Callable[[np.ndarray, np.ndarray], float]) -> str:
+    """A function of two arrays of scores (B, P, T, V): the share of places with the same best token."""
+    rng = np.random.default_rng(0)
+    ours = rng.standard_normal((2, 4, 25, 16)).astype(np.float32)
+    theirs = ours + np.float32(1e-6) * rng.standard_normal(ours.shape).astype(np.float32)  # rounding
+    changed = rng.random(ours.shape[:-1]) < 0.1
+    theirs[changed] = np.roll(ours[changed], 1, axis=-1)  # another token is the best one there
+    share = number(called(function, ours, theirs))
+    equal = ours.argmax(-1) == theirs.argmax(-1)
+    mistakes = {
+        "the scores themselves were compared: rounding makes them differ where the tokens are equal.": (
+            (ours == theirs).mean()
+        ),
+        "that is the share of places that differ.": 1 - equal.mean(),
+        "that is a count; divide by the number of places.": equal.sum(),
+        "that is in percent; a share lies between 0 and 1.": 100 * equal.mean(),
+        "the largest scores were compared; compare the places where they stand.": (
+            (ours.max(-1) == theirs.max(-1)).mean()
+        ),
+        "the scores were compared, up to rounding; compare which of them is the largest.": (
+            np.isclose(ours, theirs).mean()
+        ),
+        "all or nothing is too coarse: how many of the places agree?": float(equal.all()),
+    }
+    if close(share, equal.mean()):
+        return f"in the check's example {share:.1%} of {equal.size} places agree, whatever rounding does."
+    for axis, name in enumerate(("clips", "codebooks", "frames")):
+        wrong_way = ours.argmax(axis) == theirs.argmax(axis)
+        mistakes[f"the best was looked for among {name}; the codes lie along the last axis."] = (
+            wrong_way.mean()
+        )
+    explain(share, mistakes)
+    raise Wrong("take the place of the largest score along the last axis on both sides, and compare those.")
+
+
+@exercise
+def weights_megabytes(answer: float, model: nn.Module) -> str:
+    """What a model's weights take in an ONNX file, in millions of bytes, as 32-bit numbers."""
+    answer, millions = number(answer), sum(weight.numel() for weight in model.parameters()) / 1e6
+    if close(answer, 4 * millions):
+        return f"{millions:.2f} million numbers of four bytes each; beside them a file holds little."
+    mistakes = {
+        "that is how many numbers there are, in millions; each takes several bytes.": millions,
+        "that is with two bytes a number: 16 bits, as some checkpoints have; the graph computes with 32.": (
+            2 * millions
+        ),
+        "that is with eight bytes a number; 32 bits are fewer.": 8 * millions,
+        "that is how many numbers there are; each takes several bytes.": 1e6 * millions,
+        "that is in megabits; a byte has eight bits.": 32 * millions,
+        "that is in bits; a byte has eight, and a megabyte has a million bytes.": 32e6 * millions,
+        "that is in kilobytes; divide by a thousand once more.": 4e3 * millions,
+        "that is in gigabytes; a megabyte is a thousandth of one.": 4e-3 * millions,
+        "that is in bytes; divide by a million.": 4e6 * millions,
+        "that counts in 1024 times 1024 bytes; here a megabyte is a million.": 4e6 * millions / 1024**2,
+    }
+    explain(answer, mistakes)
+    raise Wrong("count the numbers of all the model's parameters, and the bytes that 32 bits are.")

@@ -1,0 +1,79 @@
+"""Checks of notebook 04, Moving the weights."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+
+from helpers.checkpoints import Checkpoint
+from helpers.lesson.checks.tensors import expect, of_shape, within
+from helpers.lesson.checks.verdict import Wrong, called, exercise
+
+PARTS = {"snake_1": 0, "conv_1": 1, "snake_2": 2, "conv_2": 3}
+
+
+@exercise
+def file_name(function: Callable[[int, int, str], str], codec: Checkpoint) -> str:
+    """From stage, layer and part of our encoder to the beginning of its tensors' names in the file."""
+    n_stages = len(codec.kwargs["encoder_rates"])
+    places = [(stage, layer, part) for stage in range(n_stages) for layer in range(3) for part in PARTS]
+    for stage, layer, part in places:
+        answer = called(function, stage, layer, part)
+        right = f"encoder.block.{stage + 1}.block.{layer}.block.{PARTS[part]}"
+        if answer == right:
+            continue
+        where = f"stage {stage}, layer {layer}, {part}"
+        if not isinstance(answer, str):
+            raise Wrong(f"a name is text; for {where} the function gave a {type(answer).__name__}.")
+        if answer.replace(f"block.{stage}.", f"block.{stage + 1}.", 1) == right:
+            raise Wrong("the file's first block is the convolution at the start: stage 0 is block 1.")
+        if answer.rstrip(".") == right:
+            raise Wrong("the last dot is too much.")
+        if not any(name.startswith(f"{answer}.") for name in codec.tensors):
+            raise Wrong(f"for {where} it gives {answer!r}, and no tensor of the file begins like that.")
+        if answer.rpartition(".")[0] == right.rpartition(".")[0]:
+            raise Wrong(f"the last number is not that of {part}: snakes and convolutions take turns.")
+        raise Wrong(f"for {where} it gives {answer!r}, which is another part of the encoder.")
+    return f"all {len(places)} parts are found under their names."
+
+
+@exercise
+def lora_folded(fold: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]) -> str:
+    """A function of weight (out, in), A (rank, in) and B (out, rank) that gives the folded weight."""
+    generator = torch.Generator().manual_seed(0)
+    weight, down, up = (torch.randn(size, generator=generator) for size in ((6, 6), (2, 6), (6, 2)))
+    said = f"the folded weight has the shape of the weight, {tuple(weight.shape)}, not"
+    answer = of_shape(called(fold, weight.clone(), down, up), weight.shape, said)
+    mistakes = {
+        "the correction is not divided by the rank.": weight + up @ down,
+        "that is the correction alone; it belongs on top of the weight.": up @ down / 2,
+        "that is the correction alone, and not divided by the rank.": up @ down,
+        "the correction is multiplied by the rank; divide.": weight + up @ down * 2,
+        "that divides by the number of inputs; the rank is the thin side of both matrices.": (
+            weight + up @ down / 6
+        ),
+        "the weight is divided by the rank too; only the correction is.": (weight + up @ down) / 2,
+        "the correction is transposed: B comes first, then A.": weight + (up @ down).T / 2,
+        "that divides by eight; the rank of these matrices is another, read it from their shape.": (
+            weight + up @ down / 8
+        ),
+        "the weight comes back as it was: the pair was dropped, as in the failed attempt.": weight,
+        "the correction is taken away instead of added.": weight - up @ down / 2,
+    }
+    if expect(answer, weight + up @ down / 2, mistakes, within(rtol=1e-5, atol=1e-5)):
+        return "the pair is in the weight now, and costs nothing any more."
+    raise Wrong("compare with W + B A / rank, number by number.")
+
+
+@exercise
+def worst_loss(answer: str, scores: Mapping[str, float]) -> str:
+    """The piece whose loss costs most; scores are by "without PIECE", and of "the whole model"."""
+    name = str(answer) if str(answer).startswith("without ") else f"without {answer}"
+    if str(answer) == "the whole model":
+        raise Wrong("it has lost nothing; the others are compared with it.")
+    if name not in scores:
+        known = ", ".join(repr(one.removeprefix("without ")) for one in scores if one.startswith("without "))
+        raise Wrong(f"there is no entry for {answer!r}; the pieces are {known}.")
+    worst, base = max(scores, key=scores.get), scores["the whole model"]
+    if name == worst:
+        return f"{scores[worst] - base:.2f} nats worse than the whole model."
+    raise Wrong(f"it costs {scores[name] - base:.2f} nats, and another one costs more.")

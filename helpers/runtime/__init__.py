@@ -1,0 +1,1 @@
+"""Running a bundle: sessions, its manifest, windows, sampling. No PyTorch."""

@@ -1,0 +1,160 @@
+"""What a smaller graph lost, measured on the course's clips against the float32 model.
+
+Transformers: half of the places that they predict are masked, and they are asked for them. The decoder: how
+far below the sound its error lies.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from helpers.audio.clips import load_clips
+from helpers.runtime.session import Graph
+from helpers.support.tables import Table
+from helpers.vampnet.limits import AGREEMENT, AT_LEAST, KL, NLL, SNR, limits
+from helpers.vampnet.pipeline import STAGES, Pipeline
+
+SECONDS = 3.0  # of each clip
+SHARE = 0.5  # of the predicted places masked
+
+
+@dataclass(frozen=True)
+class Example:
+    """What a transformer is asked: tokens with MASK (1, C, T), where (P, T) bool, what was there (P, T)."""
+
+    codes: np.ndarray
+    masked: np.ndarray
+    true: np.ndarray
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What became of one transformer. nll, nll_float in nats a masked token; kl from float32, in nats."""
+
+    nll: float
+    nll_float: float
+    kl: float
+    agreement: float  # share of masked places where both put the same token first
+
+    @property
+    def change(self) -> float:
+        """Of the masked NLL, as a share of float32's."""
+        return self.nll / self.nll_float - 1
+
+    @property
+    def measures(self) -> dict[str, float]:
+        """By the names that LIMITS has."""
+        return {NLL: self.change, KL: self.kl, AGREEMENT: self.agreement}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One measure of one graph beside its limit."""
+
+    graph: str
+    precision: str
+    measure: str
+    value: float
+    limit: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is within the limit; a NaN never is."""
+        return self.value >= self.limit if self.measure in AT_LEAST else self.value <= self.limit
+
+
+@dataclass(frozen=True, repr=False)
+class Findings(Table):
+    """What the graphs of a bundle lost."""
+
+    headings = ("graph", "precision", "measure", "measured", "limit", "verdict")
+    rows: tuple[Finding, ...]
+
+    def cells(self) -> list[tuple[str, ...]]:
+        return [
+            (row.graph, row.precision, row.measure, f"{row.value:.3g}",
+             f"{'>=' if row.measure in AT_LEAST else '<='} {row.limit:g}", "ok" if row.passed else "FAILED")
+            for row in self.rows
+        ]  # fmt: skip
+
+    def summary(self) -> str:
+        return f"{sum(row.passed for row in self.rows)} of {len(self.rows)} within their limits"
+
+
+def clip_tokens(pipeline: Pipeline, n_clips: int | None = None) -> list[np.ndarray]:
+    """The beginnings of the course's clips, or of the first few, as tokens int64 (1, C, T)."""
+    clips = load_clips(longest=SECONDS)[:n_clips]
+    return [pipeline.encode(clip.audio, clip.sample_rate) for clip in clips]
+
+
+def examples(pipeline: Pipeline, name: str, codes: Sequence[np.ndarray], seed: int = 0) -> list[Example]:
+    """Questions for one of STAGES: clips cut to its chunks, the same places masked for the same seed."""
+    coarse = name == "coarse"
+    n_books = pipeline.n_coarse_codebooks if coarse else pipeline.n_codebooks
+    n_given = 0 if coarse else pipeline.n_conditioning_codebooks
+    chunk = pipeline.spec.coarse_chunk if coarse else pipeline.spec.c2f_chunk
+    found = []
+    for i, clip in enumerate(codes):
+        for piece in cut(clip[0, :n_books], chunk)[:, None]:
+            masked = random_mask(piece[:, n_given:].shape, SHARE, np.random.default_rng((seed, i)))[0]
+            true, asked = piece[0, n_given:].copy(), piece.copy()
+            asked[0, n_given:][masked] = pipeline.mask_token
+            found.append(Example(asked, masked, true))
+    return found
+
+
+def loss(graph: Graph, in_float: Graph, asked: Sequence[Example]) -> Loss:
+    """Ask both for the same places: means over clips of the means over places."""
+    rows = []
+    for example in asked:
+        small, whole = (log_softmax(run(example.codes)[0][example.masked]) for run in (graph, in_float))
+        true = example.true[example.masked][:, None]
+        nll, nll_float = (-np.take_along_axis(log_p, true, 1).mean() for log_p in (small, whole))
+        kl = (np.exp(whole) * (whole - small)).sum(-1).mean()
+        rows.append((nll, nll_float, kl, (small.argmax(-1) == whole.argmax(-1)).mean()))
+    return Loss(*(float(value) for value in np.mean(rows, axis=0)))
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Log-probabilities in float64 over the last axis: differences of a thousandth are what is measured."""
+    shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
+def snr_db(graph: Graph, in_float: Graph, codes: Sequence[np.ndarray]) -> float:
+    """The least ratio over clips, in dB, of the decoder's sound to what the smaller one does otherwise."""
+    ratios = []
+    for clip in codes:
+        whole = in_float(clip)
+        error = np.square(graph(clip) - whole).sum()
+        ratios.append(10 * np.log10(np.square(whole).sum() / max(error, 1e-30)))
+    return float(min(ratios))
+
+
+def findings(precisions: dict[str, str], in_float: Pipeline, small: Pipeline) -> Iterator[Finding]:
+    """Each graph below float32 beside its limits. The clips are encoded by the float32 pipeline."""
+    reduced = {name: precision for name, precision in precisions.items() if precision != "fp32"}
+    codes = clip_tokens(in_float) if reduced else []
+    for name, precision in reduced.items():
+        pair = small.graphs[name], in_float.graphs[name]
+        if name in STAGES:
+            measures = loss(*pair, examples(in_float, name, codes)).measures
+        else:
+            measures = {SNR: snr_db(*pair, codes)}
+        for measure, limit in limits(name, precision).items():
+            yield Finding(name, precision, measure, measures[measure], limit)
+
+
+def cut(codes: np.ndarray, chunk: int) -> np.ndarray:
+    """(C, T) into (n, C, chunk); a clip that is shorter than a chunk is one piece."""
+    length = min(chunk, codes.shape[-1])
+    n = codes.shape[-1] // length
+    return np.ascontiguousarray(codes[:, : n * length].reshape(len(codes), n, length).swapaxes(0, 1))
+
+
+def random_mask(shape: tuple[int, int, int], share: float, rng: np.random.Generator) -> np.ndarray:
+    """bool (n, P, T), True at exactly the share of the places of each chunk."""
+    n_chunks, n_books, n_frames = shape
+    order = rng.permuted(np.tile(np.arange(n_books * n_frames), (n_chunks, 1)), axis=1)
+    return (order < round(share * n_books * n_frames)).reshape(shape)

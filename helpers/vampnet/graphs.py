@@ -1,0 +1,131 @@
+"""VampNet's four graphs, and the bundle of them that stands alone."""
+
+import importlib.metadata
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from helpers.export.bundle import TOOLS, bundle_directory, write_graph
+from helpers.export.graph import DEFAULT_OPSET, GraphToExport
+from helpers.export.images import over_images
+from helpers.quantize import check_precision
+from helpers.runtime.manifest import MANIFEST
+from helpers.support import files
+from helpers.vampnet.codec import Codec
+from helpers.vampnet.limits import limits
+from helpers.vampnet.pipeline import STAGES
+from helpers.vampnet.weights import Models, pipeline_spec
+
+# Layers that can't bear 8 bit: the largest number of the codebooks' rows sets the step for all of them, those
+# that count most included. As notebook 06 measures, this layer alone costs more than all others together.
+KEEP_IN_FLOAT = ("embedding.",)
+# The codec beside transformers of less than float32. Rounding the encoder's weights, even to float16, changed
+# a fifth of the tokens: each codebook codes what those before left over. The decoder's error was 65 dB down.
+SMALL_CODEC = {"codec_encoder": "fp32", "codec_decoder": "fp16"}
+
+
+class CodecEncoder(nn.Module):
+    """The half of the codec that turns audio (B, 1, N) into codes (B, C, T): encoder and quantizer."""
+
+    def __init__(self, codec: Codec):
+        super().__init__()
+        self.encoder, self.quantizer = codec.encoder, codec.quantizer
+
+    def forward(self, audio: Tensor) -> Tensor:
+        return self.quantizer.encode(self.encoder(audio))
+
+
+class CodecDecoder(nn.Module):
+    """The half of the codec that turns codes (B, C, T) into audio (B, 1, M): codebooks and decoder.
+
+    The decoder sees its frames as an image one pixel high: ONNX Runtime's fastest convolutions are those
+    for images. (The encoder gains nothing by it.)
+    """
+
+    def __init__(self, codec: Codec):
+        super().__init__()
+        self.quantizer, self.decoder = codec.quantizer, over_images(codec.decoder)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return self.decoder(self.quantizer.decode(codes)[:, :, None])[:, :, 0]
+
+
+def graphs_to_export(models: Models) -> dict[str, GraphToExport]:
+    """The four graphs of a bundle, by the name of their file."""
+    codec = models.codec.config
+    audio = torch.zeros(2, 1, 12 * codec.hop)
+    graphs = {
+        "codec_encoder": GraphToExport(CodecEncoder(models.codec), audio, "audio", "codes", "samples"),
+        "codec_decoder": GraphToExport(
+            CodecDecoder(models.codec), _codes(codec.n_codebooks), "codes", "audio", "frames"
+        ),
+    }
+    for name, model in (("coarse", models.coarse), ("c2f", models.c2f)):
+        codes = _codes(model.config.n_codebooks)
+        graphs[name] = GraphToExport(model, codes, "codes", "logits", "frames", KEEP_IN_FLOAT)
+    return graphs
+
+
+def _codes(n_codebooks: int) -> Tensor:
+    return torch.zeros(2, n_codebooks, 12, dtype=torch.long)
+
+
+def export_bundle(
+    models: Models,
+    out: str | os.PathLike,
+    opset: int = DEFAULT_OPSET,
+    external_data: bool = False,
+    on_graph: Callable[[str], object] = lambda name: None,
+    precision: str = "fp32",
+) -> Path:
+    """Write the four graphs and `bundle.json` into the directory `out`, whole or not at all.
+
+    `on_graph` is called with each graph's name before it is exported. `precision` is that of the
+    transformers, one of `quantize.PRECISIONS`; with any but fp32 the codec becomes smaller too, where it
+    bears it. Raises InputError.
+    """
+    check_precision(precision)
+    out, precisions = Path(out), graph_precisions(precision)
+    spec = pipeline_spec(models.codec.config, models.coarse.config, models.c2f.config)
+    sources = {f"{name}.pth": checkpoint.sha256() for name, checkpoint in models.sources.items()}
+    loras = {name: [overlay.sha256() for overlay in overlays] for name, overlays in models.loras.items()}
+    versions = {tool: importlib.metadata.version(tool) for tool in TOOLS}
+    with bundle_directory(out) as directory:
+        for name, graph in graphs_to_export(models).items():
+            on_graph(name)
+            metadata = {"graph": name, "precision": "fp32", "tools": json.dumps(versions),
+                        "source_sha256": json.dumps(_sources_of(name, sources))}  # fmt: skip
+            if loras.get(name):
+                metadata["lora_sha256"] = json.dumps(loras[name])
+            write_graph(graph, directory / f"{name}.onnx", opset, metadata, external_data, precisions[name])
+        manifest = {
+            "format": 1,
+            "model": "vampnet",
+            **asdict(spec),
+            "mask_token": spec.mask_token,
+            "opset": opset,
+            "precision": precisions,
+            "limits": {name: limits(name, stored) for name, stored in precisions.items()},
+            "sha256": {path.name: files.sha256(path) for path in sorted(directory.iterdir())},
+            "source_sha256": sources,
+            "lora_sha256": loras,
+            "tools": versions,
+        }
+        files.write_json(directory / MANIFEST, manifest)
+    return out
+
+
+def graph_precisions(precision: str) -> dict[str, str]:
+    """The precision of each graph in a bundle whose transformers have this one."""
+    codec = dict.fromkeys(SMALL_CODEC, "fp32") if precision == "fp32" else SMALL_CODEC
+    return {**codec, **dict.fromkeys(STAGES, precision)}
+
+
+def _sources_of(graph: str, sources: dict[str, str]) -> dict[str, str]:
+    names = ("codec.pth",) if graph.startswith("codec") else (f"{graph}.pth", "codec.pth")
+    return {name: sources[name] for name in names}

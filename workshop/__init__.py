@@ -1,0 +1,1 @@
+"""How the course's own models are made, scored and timed; only the notebooks of the 90s import it."""

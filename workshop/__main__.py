@@ -1,0 +1,66 @@
+"""How the course's own models are made: `python -m workshop train | evaluate | bench | ... MODEL ...`.
+
+Each command of each model is a module with a `main(arguments)`, imported when it is asked for.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import torch
+
+from helpers.support import commands
+from helpers.support.errors import InputError
+
+COMMANDS = {
+    "train": {"vampnet": "workshop.vampnet.training.command"},
+    "curves": {"vampnet": "workshop.training.curves"},
+    "evaluate": {"vampnet": "workshop.vampnet.evaluation.command"},
+    "bench": {"vampnet": "workshop.vampnet.bench.command"},
+    "quality": {"vampnet": "workshop.vampnet.bench.quality"},
+    "streaming": {"vampnet": "workshop.vampnet.bench.streaming"},
+    "checkpoints": {"vampnet": "workshop.vampnet.bench.checkpoints"},
+}
+HELP = {
+    "train": "make a checkpoint",
+    "curves": "draw the metrics of a training",
+    "evaluate": "score a checkpoint on music it has not heard",
+    "bench": "time PyTorch and ONNX Runtime side by side",
+    "quality": "what 8 bit costs in sound",
+    "streaming": "what a long file takes",
+    "checkpoints": "random weights of the public sizes",
+}
+
+
+def usage() -> str:
+    """All commands, and the models that have them."""
+    lines = [f"  {name:12} {HELP[name]} ({', '.join(models)})" for name, models in COMMANDS.items()]
+    return "\n".join(["usage: python -m workshop COMMAND MODEL ... (each has --help)", *lines])
+
+
+def chosen(arguments: Sequence[str]) -> str:
+    """The module of the command and model that are named first. Raises InputError for others."""
+    command, model = [*arguments, "", ""][:2]
+    if command not in COMMANDS:
+        raise InputError(f"there is no command {command!r}; choose one of {', '.join(COMMANDS)}.")
+    if model not in COMMANDS[command]:
+        raise InputError(f"{command} takes one of {', '.join(COMMANDS[command])}, not {model!r}.")
+    return COMMANDS[command][model]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    try:
+        module = chosen(arguments)
+    except InputError as error:
+        return commands.failed(str(error))
+    return importlib.import_module(module).main(arguments[2:])
+
+
+if __name__ == "__main__":
+    torch.set_flush_denormal(True)  # denormal numbers, which small gradients become, are slow on many CPUs
+    commands.leave(main())

@@ -1,0 +1,1 @@
+"""Measures that know no model: means with intervals, likeness of sounds, Opus for comparison."""

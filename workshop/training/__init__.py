@@ -1,0 +1,1 @@
+"""What every training shares: the loop that saves and resumes, losses, music, workers, curves."""

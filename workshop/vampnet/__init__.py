@@ -1,0 +1,1 @@
+"""VampNet: training, scores, times."""

@@ -1,0 +1,1 @@
+"""Scoring a VampNet on music it has not heard."""

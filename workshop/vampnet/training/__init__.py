@@ -1,0 +1,1 @@
+"""Training VampNet's codec, transformers and overlays."""
