@@ -1,4 +1,17 @@
-"""The course's helper package: one module a stage, from a PyTorch checkpoint to sound from ONNX Runtime.
+"""The course's helper package: from a PyTorch checkpoint to sound from ONNX Runtime; README.md is its plan.
 
 Importing the package imports nothing else; each module names what it needs.
 """
+
+import os
+from collections.abc import Sequence
+
+
+def open(bundle: str | os.PathLike, providers: Sequence[str] | None = None):
+    """The Pipeline of a bundle, whichever model it holds: it runs on ONNX Runtime. Raises InputError.
+
+    providers: ONNX Runtime's execution providers, the preferred first; None = CPU.
+    """
+    from helpers import rooms
+
+    return rooms.door(rooms.of_bundle(bundle), "pipeline").Pipeline.open(bundle, providers)

@@ -30,7 +30,6 @@ def on_numpy(function: Callable[[Tensor], Tensor]) -> Callable[[np.ndarray], np.
 
 
 CLOSE = 1e-6  # folding rounds once to float32: differences beyond this share of the largest weight are a bug
-LORA_ALPHA = 1.0
 MOST_SHOWN = 5  # problems that an error names; the others are counted
 WEIGHT_NORM_SPELLINGS = (
     ("weight_g", "weight_v"),  # torch.nn.utils.weight_norm, as trained
@@ -187,11 +186,15 @@ class Transfer:
         self.copy(f"{target}.bias", f"{prefix}.bias")
         self.weight_norm(f"{target}.weight", prefix)
 
-    def linear(self, target: str, prefix: str, may_adapt: bool) -> None:
-        """A projection without bias; with LoRA matrices beside it, w + (alpha / r) B A (Hu et al. 2021)."""
+    def linear(self, target: str, prefix: str, alpha: float | None = None) -> None:
+        """A projection without bias; with LoRA matrices beside it, w + (alpha / r) B A (Hu et al. 2021).
+
+        The rank r is the matrices' own. alpha is nowhere in the tensors: it is a setting of the training,
+        and a wrong one changes the model without a word. None: no matrices are expected, any are left over.
+        """
         rows, columns = self.targets[f"{target}.weight"].shape
         adapters = [f"{prefix}{ending}" for ending in LORA_ENDINGS]
-        if not may_adapt or not any(name in self.tensors for name in adapters):
+        if alpha is None or not any(name in self.tensors for name in adapters):
             self.copy(f"{target}.weight", f"{prefix}.weight")
             return
         weight = self.take(f"{prefix}.weight", (rows, columns))
@@ -204,7 +207,7 @@ class Transfer:
                 f"'{adapters[0]}' has rank {down.shape[0]}, '{adapters[1]}' has rank {up.shape[1]}"
             )
         else:
-            update = LORA_ALPHA / down.shape[0] * (up.double() @ down.double())
+            update = alpha / down.shape[0] * (up.double() @ down.double())
             self.put(
                 f"{target}.weight", (f"{prefix}.weight", *adapters), "LoRA folded", weight.double() + update
             )
@@ -246,4 +249,4 @@ class Move(Protocol):
 
     def conv(self, target: str, prefix: str) -> None: ...
 
-    def linear(self, target: str, prefix: str, may_adapt: bool) -> None: ...
+    def linear(self, target: str, prefix: str, alpha: float | None = None) -> None: ...

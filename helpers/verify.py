@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass
 from functools import partial
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from helpers.runtime.session import Graph
 from helpers.support.tables import Table
 from helpers.transfer import on_numpy
-from helpers.vampnet.fidelity import Finding, Findings
-from helpers.vampnet.transformer import VampNet
 
 TOLERANCE = 1e-4  # of the largest value
 TIE = 1e-5  # float64 margin below which two candidates are equals
@@ -50,6 +50,41 @@ class Comparison:
         """Every token equal but for ties, every number close."""
         close = self.difference is None or self.difference <= max(TOLERANCE, 2 * (self.rounding or 0))
         return self.different == self.ties and close
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One measure of one graph beside its limit."""
+
+    graph: str
+    precision: str
+    measure: str
+    value: float
+    limit: float
+    at_least: bool = False  # whether the limit is the least; else it is the most
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is within the limit; a NaN never is."""
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+
+@dataclass(frozen=True, repr=False)
+class Findings(Table):
+    """What the graphs of a bundle lost."""
+
+    headings = ("graph", "precision", "measure", "measured", "limit", "verdict")
+    rows: tuple[Finding, ...]
+
+    def cells(self) -> list[tuple[str, ...]]:
+        return [
+            (row.graph, row.precision, row.measure, f"{row.value:.3g}",
+             f"{'>=' if row.at_least else '<='} {row.limit:g}", "ok" if row.passed else "FAILED")
+            for row in self.rows
+        ]  # fmt: skip
+
+    def summary(self) -> str:
+        return f"{sum(row.passed for row in self.rows)} of {len(self.rows)} within their limits"
 
 
 @dataclass(frozen=True, repr=False)
@@ -134,9 +169,9 @@ def _cells(row: Comparison) -> tuple[str, ...]:
 
 
 class Exact:
-    """A transformer in float64, one layer at a time: all of it at once is twice the size of its file."""
+    """A model in float64, one layer at a time: all of it at once is twice the size of its file."""
 
-    def __init__(self, model: Callable[[], VampNet]):
+    def __init__(self, model: Callable[[], nn.Module]):
         self.model = model
 
     def __call__(self, codes: np.ndarray) -> np.ndarray:
@@ -166,3 +201,23 @@ def relative_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
     if ours.shape != theirs.shape or not np.isfinite(theirs).all():
         return float("inf")
     return float(np.abs(ours - theirs).max() / np.abs(ours).max())
+
+
+def compare(what: str, module: nn.Module, graph: Graph, *inputs: Tensor) -> list[Comparison]:
+    """A module and its graph on the same inputs, the batch first: a row for each output.
+
+    Whole numbers are compared as tokens, one by one; others by their largest difference.
+    """
+    with torch.inference_mode():
+        expected = module(*inputs)
+    found = graph(*(given.numpy() for given in inputs))
+    pairs = zip(*((outputs if isinstance(outputs, tuple) else (outputs,)) for outputs in (expected, found)))
+    return [_compared(f"{what}, output {i}", one.numpy(), other) for i, (one, other) in enumerate(pairs)]
+
+
+def _compared(what: str, ours: np.ndarray, theirs: np.ndarray) -> Comparison:
+    batch, length = (*ours.shape, 1, 1)[:2]
+    if np.issubdtype(ours.dtype, np.integer):
+        different = int((ours != theirs).sum()) if ours.shape == theirs.shape else ours.size
+        return Comparison(what, batch, length, ours.size, different, 0)
+    return Comparison(what, batch, length, 0, 0, 0, relative_difference(ours, theirs))

@@ -11,7 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser):
-    """`--pictures DIR`: see tests/test_browser.py."""
+    """`--pictures DIR`: see tests/course/test_browser.py."""
     parser.addoption(
         "--pictures", metavar="DIR", help="with -m browser: pictures of every notebook, to look at"
     )

@@ -13,10 +13,9 @@ import onnx_ir as ir
 from helpers.export import onnx_file
 from helpers.export.graph import GraphToExport, to_onnx
 from helpers.quantize import smaller
-from helpers.runtime.manifest import MANIFEST
+from helpers.runtime.manifest import MANIFEST, load_manifest
 from helpers.support import files
 from helpers.support.errors import InputError
-from helpers.vampnet.pipeline import GRAPHS
 
 PROTOBUF_LIMIT = 2_000_000_000  # bytes of weights beyond which one file can't hold them
 TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
@@ -86,7 +85,8 @@ def _replace_files(new: Path, out: Path) -> None:
 
     The manifest goes first and comes last: without it there is no bundle.
     """
-    names = [MANIFEST, *(f"{name}.onnx{ending}" for name in GRAPHS for ending in ("", ".data"))]
+    arriving = [path.name for path in sorted(new.iterdir()) if path.name != MANIFEST]
+    names = [MANIFEST, *sorted({*arriving, *_graph_files(out)})]
     old = Path(tempfile.mkdtemp(dir=new))
     leaving = [(out / name, old / name) for name in names if (out / name).is_file()]
     arriving = [(new / name, out / name) for name in reversed(names) if (new / name).is_file()]
@@ -99,3 +99,13 @@ def _replace_files(new: Path, out: Path) -> None:
         for source, target in reversed(moved):
             os.replace(target, source)
         raise
+
+
+def _graph_files(bundle: Path) -> list[str]:
+    """The graphs and weights of an earlier bundle: what it says it holds, nothing that may be somebody's."""
+    try:
+        described = load_manifest(bundle).get("sha256")
+    except InputError:
+        return []
+    names = described if isinstance(described, dict) else {}
+    return [name for name in names if Path(name).name == name and name.endswith((".onnx", ".onnx.data"))]

@@ -8,7 +8,7 @@ and opset 17 for runtimes that know nothing newer.
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -26,14 +26,18 @@ EXPORTER_LOWEST_OPSET = 18  # what the dynamo exporter itself can write
 
 @dataclass(frozen=True)
 class GraphToExport:
-    """A module, an example input (batch 2: an example of batch 1 would fix the batch), and the names."""
+    """A module, an example of each input in the order it takes them, and the names.
+
+    axes: of inputs and outputs, the axes whose size may change, each with a name, as in
+    `{"audio": {0: "batch"}}`. There the example needs at least 2 places: the exporter takes a 1 for fixed.
+    keep_in_float: beginnings of the names of nodes that are not quantized.
+    """
 
     module: nn.Module
-    example: Tensor
-    input_name: str
-    output_name: str
-    time_axis: str  # what the input's last axis counts
-    keep_in_float: tuple[str, ...] = ()  # beginnings of the names of nodes that are not quantized
+    inputs: Mapping[str, Tensor]
+    outputs: Sequence[str]
+    axes: Mapping[str, Mapping[int, str]]
+    keep_in_float: tuple[str, ...] = ()
 
 
 def check_opset(opset: int) -> None:
@@ -44,18 +48,29 @@ def check_opset(opset: int) -> None:
         )
 
 
+def _check_axes(graph: GraphToExport) -> None:
+    for name, example in graph.inputs.items():
+        for axis, called in graph.axes.get(name, {}).items():
+            if example.shape[axis] < 2:
+                raise InputError(
+                    f"the example of {name!r} has size {example.shape[axis]} along {called!r}, which would "
+                    "be taken for fixed; give one of at least 2."
+                )
+
+
 def to_onnx(graph: GraphToExport, opset: int = DEFAULT_OPSET) -> ir.Model:
-    """Export one module. Batch and time stay dynamic; the weights are shared, not copied."""
+    """Export one module. The named axes stay dynamic; the weights are shared, not copied."""
     check_opset(opset)
+    _check_axes(graph)
     with quiet():
         program = torch.onnx.export(
             graph.module.eval(),
-            (graph.example,),
+            tuple(graph.inputs.values()),
             dynamo=True,
             opset_version=max(opset, EXPORTER_LOWEST_OPSET),
-            input_names=[graph.input_name],
-            output_names=[graph.output_name],
-            dynamic_shapes=({0: "batch", 2: graph.time_axis},),
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
+            dynamic_shapes=tuple(dict(graph.axes.get(name, {})) for name in graph.inputs),
             optimize=False,
             verbose=False,
         )
@@ -80,6 +95,7 @@ def quiet() -> Iterator[None]:
     logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "# The axis name")  # two inputs may share a batch
             warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg|torch")
             warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch|onnxscript")
             yield
@@ -88,8 +104,7 @@ def quiet() -> Iterator[None]:
 
 
 def name_dimensions(model: ir.Model, graph: GraphToExport) -> None:
-    """Name the output's dynamic axes: the first is the batch, another without a fixed size is time."""
-    (output,) = model.graph.outputs
-    time = "samples" if graph.output_name == "audio" else "frames"
-    sizes = [size if isinstance(size, int) else time for size in output.shape]
-    output.shape = ir.Shape(["batch", *sizes[1:]])
+    """Give the outputs' dynamic axes the names that the graph has for them."""
+    for output in model.graph.outputs:
+        names = graph.axes.get(output.name, {})
+        output.shape = ir.Shape([names.get(axis, size) for axis, size in enumerate(output.shape)])

@@ -8,8 +8,23 @@ from pathlib import Path
 
 import onnx
 
+from helpers.runtime.manifest import load_manifest
+from helpers.support.config import shown
 from helpers.support.errors import InputError
 from helpers.support.tables import megabytes
+
+
+def describe_bundle(bundle: Path) -> Iterator[str]:
+    """What a bundle says of itself, and its files. Raises InputError."""
+    manifest = load_manifest(bundle)
+    yield f"{bundle}: a bundle of {shown(manifest.get('model'))}, opset {shown(manifest.get('opset'))}"
+    for name, value in manifest.items():
+        if isinstance(value, int | float | str) and name not in ("format", "model", "opset"):
+            yield f"  {name} = {shown(value)}"
+    precisions = manifest.get("precision")
+    for path in sorted(bundle.glob("*.onnx")):
+        precision = precisions.get(path.stem) if isinstance(precisions, dict) else None
+        yield f"  {megabytes(path.stat().st_size):>10}  {path.name}, {shown(precision or 'unknown')}"
 
 
 def describe_graph(path: Path) -> Iterator[str]:

@@ -1,10 +1,11 @@
 """`bundle.json`: what a bundle says of itself."""
 
-import json
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from helpers.support.errors import InputError
+from helpers.support.files import read_json, sha256
 
 MANIFEST = "bundle.json"
 
@@ -12,14 +13,28 @@ MANIFEST = "bundle.json"
 def load_manifest(bundle: str | os.PathLike) -> dict:
     """The content of a bundle's `bundle.json`. Raises InputError."""
     path = Path(bundle) / MANIFEST
+    if not path.is_file():
+        raise InputError(f"{bundle} is not a bundle: it has no {MANIFEST}; make one with export.")
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"{bundle} is not a bundle: cannot read {MANIFEST} ({error.strerror}); make one with export."
-        ) from error
-    except ValueError as error:
-        raise InputError(f"{path} is damaged: it is not JSON; export the bundle again.") from error
+        manifest = read_json(path)
+    except InputError as error:
+        raise InputError(f"{error} Export the bundle again.") from error
     if not isinstance(manifest, dict):
         raise InputError(f"{path} is damaged: it is not a JSON object; export the bundle again.")
     return manifest
+
+
+def described_files(bundle: str | os.PathLike, manifest: dict) -> dict[str, str]:
+    """The SHA-256 of each of a bundle's files, as its manifest has them. Raises InputError."""
+    described = manifest.get("sha256")
+    if not isinstance(described, dict) or not all(isinstance(value, str) for value in described.values()):
+        raise InputError(f"{Path(bundle) / MANIFEST} has no usable 'sha256'; export the bundle again.")
+    return described
+
+
+def changed_files(directory: str | os.PathLike, described: Mapping[str, str]) -> Iterator[str]:
+    """A line for each file that is missing or has another SHA-256 than it is described with."""
+    for name, expected in described.items():
+        path = Path(directory) / name
+        if not path.is_file() or sha256(path) != expected:
+            yield f"{name} is not the file that {MANIFEST} describes"

@@ -1,13 +1,15 @@
-"""One ONNX graph as a function from array to array."""
+"""One ONNX graph as a function of arrays."""
 
+import os
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from helpers.runtime.manifest import changed_files, described_files, load_manifest
 from helpers.support.errors import InputError, Notice, first_line
 
 CPU = "CPUExecutionProvider"
@@ -15,35 +17,50 @@ Graph = Callable[[np.ndarray], np.ndarray]
 
 
 class OnnxGraph:
-    """One graph of a bundle as a function from array to array; its session starts at the first call.
+    """One graph as a function of arrays; its session starts at the first call.
 
-    It may be called from several threads at once; each call then computes on `threads` (0: one a core).
+    Arrays go in in the order of the graph's inputs; one output comes back alone, several as a tuple. It may
+    be called from several threads at once; each call then computes on `threads` (0: one a core).
     keeps_memory: what one call needed is kept for the next, which is faster; set it before the first call.
+    sha256: what the files must have, by name, as a manifest says; they are read once, before the session.
     """
 
-    def __init__(self, path: Path, providers: Sequence[str] = (CPU,), threads: int = 0):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        providers: Sequence[str] = (CPU,),
+        threads: int = 0,
+        sha256: Mapping[str, str] | None = None,
+    ):
         self.keeps_memory = True
-        self.path = path
+        self.path = Path(path)
         self.providers = list(providers)
         self.threads = threads
+        self.sha256 = sha256
         self.starting = threading.Lock()
 
-    def __call__(self, array: np.ndarray) -> np.ndarray:
+    def __call__(self, *arrays: np.ndarray) -> np.ndarray | tuple[np.ndarray, ...]:
         with self.starting:
-            session, feed = self.session, {self.input_name: array}
+            session, names = self.session, self.inputs
         try:
-            return session.run(None, feed)[0]
+            outputs = session.run(None, dict(zip(names, arrays, strict=True)))
         except Exception as error:  # onnxruntime raises many kinds; the input was checked before
+            given = ", ".join(f"{array.dtype} {array.shape}" for array in arrays)
             raise InputError(
-                f"{self.path} failed on {array.dtype} {array.shape} ({first_line(error)}); export it again."
+                f"{self.path} failed on {given} ({first_line(error)}); export it again."
             ) from error
+        return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     @cached_property
     def session(self):
         """The onnxruntime.InferenceSession."""
         import onnxruntime  # a third of a second: not before it is needed
 
+        if self.sha256 is not None:
+            check_files(self.path, self.sha256)
         options = onnxruntime.SessionOptions()
+        # Threads that spin while they wait starve whatever else runs: another session, a notebook, a browser.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.intra_op_num_threads = self.threads
         options.enable_cpu_mem_arena = self.keeps_memory
         options.log_severity_level = 4  # errors reach the user as exceptions, warnings are not for them
@@ -62,12 +79,38 @@ class OnnxGraph:
         return session
 
     @cached_property
-    def input_name(self) -> str:
-        return self.session.get_inputs()[0].name
+    def inputs(self) -> list[str]:
+        """The names of what goes in, in order."""
+        return [value.name for value in self.session.get_inputs()]
 
     def close(self) -> None:
         """Let go of the session and its memory; the next call starts another."""
         self.__dict__.pop("session", None)
+
+
+def check_files(path: Path, described: Mapping[str, str]) -> None:
+    """Raise InputError unless a graph, and the weights beside it, are the files that a manifest describes."""
+    weights = f"{path.name}.data"
+    names = [path.name, *([weights] if weights in described or path.with_name(weights).exists() else [])]
+    for problem in changed_files(path.parent, {name: described.get(name, "") for name in names}):
+        raise InputError(f"{path.parent}: {problem}; export the bundle again.")
+
+
+def open_graphs(
+    bundle: str | os.PathLike, threads: Mapping[str, int], providers: str | Sequence[str] | None = None
+) -> dict[str, OnnxGraph]:
+    """The graphs of a bundle, by name; their sessions start when first used.
+
+    threads: for each graph that must be there, on how many a call computes. Raises InputError for a bundle
+    that lacks one.
+    """
+    described = described_files(bundle, load_manifest(bundle))
+    chosen = available_providers([providers] if isinstance(providers, str) else providers or [])
+    paths = {name: Path(bundle) / f"{name}.onnx" for name in threads}
+    for path in paths.values():
+        if not path.is_file():
+            raise InputError(f"{bundle} is not a complete bundle: {path.name} is missing; export it again.")
+    return {name: OnnxGraph(path, chosen, threads[name], described) for name, path in paths.items()}
 
 
 def available_providers(wanted: Sequence[str]) -> list[str]:

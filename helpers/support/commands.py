@@ -1,14 +1,19 @@
 """What every command line of the course shares: one-line errors, exit statuses, progress."""
 
 import argparse
+import contextlib
 import io
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from helpers.support.errors import InputError, Notice
+from helpers.support.errors import InputError, Notice, plain
 
+ENDINGS = ("SIGTERM", "SIGHUP")
 INTERRUPTED = 130
 BROKEN_PIPE = 141  # what a shell reports of a program that SIGPIPE ended
 
@@ -22,15 +27,42 @@ class Parser(argparse.ArgumentParser):
 
 def main(parser: Parser, argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status. What the user can mend is one line and status 2."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a path may hold characters that a plain terminal lacks
+    with _surroundings():
+        return _run(parser, argv)
+
+
+@contextlib.contextmanager
+def _surroundings() -> Iterator[None]:
+    """Whatever started the process: no closed stream, no plain terminal and no signal breaks a command."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed; nothing else may get its number, or it would be written into
+            setattr(sys, name, open(os.devnull, "w"))
+        elif isinstance(stream, io.TextIOWrapper):  # a path may hold characters that a plain terminal lacks
             stream.reconfigure(errors="backslashreplace")
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (getattr(signal, name) for name in ENDINGS if hasattr(signal, name)):
+            if signal.getsignal(number) == signal.SIG_DFL:
+                before[number] = signal.signal(number, _end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)  # as a shell reports it; what is half-written is removed on the way out
+
+
+def _run(parser: Parser, argv: Sequence[str] | None) -> int:
     try:
         arguments = parser.parse_args(argv)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what libraries say to programmers
             warnings.simplefilter("default", Notice)
-            warnings.showwarning = lambda message, *where: print(f"note: {message}", file=sys.stderr)
+            warnings.showwarning = lambda message, *where: print(f"note: {plain(message)}", file=sys.stderr)
             status = arguments.run(arguments) or 0
         sys.stdout.flush()
         return status
@@ -53,7 +85,7 @@ def main(parser: Parser, argv: Sequence[str] | None = None) -> int:
 
 def failed(message: str) -> int:
     """Say in one line what the user can mend; the exit status for it."""
-    print("error:", " ".join(message.split("\n")), file=sys.stderr)
+    print("error:", plain(message), file=sys.stderr)
     return 2
 
 
@@ -62,6 +94,35 @@ def progress(**options: object):
     from tqdm import tqdm
 
     return tqdm(disable=None, leave=False, **options)
+
+
+def add_checkpoints(command: argparse.ArgumentParser, required: bool) -> None:
+    """--checkpoints and what may go with it, whichever model it is."""
+    command.add_argument(
+        "--checkpoints", type=Path, required=required, metavar="DIR", help="holds the model's own files"
+    )
+    command.add_argument(
+        "--lora",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="VampNet: overlays to lay over them",
+    )
+
+
+def add_models(command: argparse.ArgumentParser) -> None:
+    """What a command that plays may take its models from."""
+    models = command.add_argument_group("models (one of --bundle and --checkpoints)")
+    models.add_argument("--bundle", type=Path, metavar="BUNDLE")
+    add_checkpoints(models, required=False)
+    models.add_argument(
+        "--provider",
+        action="append",
+        metavar="NAME",
+        help="an ONNX Runtime execution provider, preferred first",
+    )
 
 
 def leave(status: int) -> None:

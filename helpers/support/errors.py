@@ -4,12 +4,21 @@ import sys
 from collections.abc import Callable
 
 
+def plain(text: object) -> str:
+    """Text as one line that only shows characters: escape codes, newlines and the like are spelled out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
 class InputError(ValueError):
     """A mistake the user can mend: a missing file, not a checkpoint, empty audio.
 
     The message is a single line that says what is wrong and what to do. The commands print it
-    alone and exit with status 2; in a notebook it reads like any other exception.
+    alone and exit with status 2; in a notebook it reads like any other exception. What a stranger's file
+    put into it cannot move the cursor, change colours or begin a line of its own.
     """
+
+    def __init__(self, message: object = ""):
+        super().__init__(plain(message))
 
 
 class Notice(UserWarning):

@@ -4,8 +4,9 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from helpers.support.errors import InputError
@@ -15,28 +16,72 @@ from helpers.support.errors import InputError
 def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block ends without an error.
 
-    After an exception (Ctrl-C too) nothing is left: no temporary file, no half-written `path`, no
-    directory made for it. The temporary name keeps the suffix, because some libraries choose a file
-    format by it.
+    After an exception (Ctrl-C too) nothing is left: no temporary file, no half-written `path`, no directory
+    made for it. A link is followed, and a file that is replaced keeps its permissions. The temporary name
+    is short, so that a name of any length can be written, and keeps the suffix, because some libraries
+    choose a file format by it. Raises InputError for what can't be replaced: a directory, a device, a pipe.
     """
-    path = Path(path)
     temporary = None
     try:
-        if path.is_dir():
-            raise InputError(f"{path} is a directory; name a file to write.")
-        home = existing_parent(path)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=home)
+        target = _target(path)
+        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else usual_mode(0o666)
+        suffix = target.suffix if len(os.fsencode(target.suffix)) <= LONGEST_SUFFIX else ""
+        handle, name = tempfile.mkstemp(prefix=".", suffix=suffix, dir=existing_parent(target))
         temporary = Path(name)
         os.close(handle)
         yield temporary
-        os.chmod(temporary, usual_mode(0o666))  # mkstemp makes files that only their owner can read
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(temporary, path)
+        os.chmod(temporary, mode)  # mkstemp makes files that only their owner can read
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(temporary, target)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}.") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _target(path: str | os.PathLike) -> Path:
+    """What `path` stands for, links followed. Raises InputError for what is there and is no file."""
+    target = Path(os.path.realpath(path))
+    try:
+        mode = os.stat(target).st_mode  # raises another OSError for a name that is too long
+    except FileNotFoundError:
+        return target
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{path} is a directory; name a file to write.")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path} is a device or a pipe; name a file to write.")
+    return target
+
+
+def check_outputs(
+    outputs: Iterable[str | os.PathLike | None], inputs: Iterable[str | os.PathLike | None] = ()
+) -> None:
+    """Before any work: can these files be written, and are they neither one another nor an input?
+
+    None stands for one that was not asked for. Files are told apart by what they are, not by how they are
+    spelled. Raises InputError.
+    """
+    seen = {_identity(path): path for path in inputs if path is not None}
+    for path in (path for path in outputs if path is not None):
+        try:
+            target = _target(path)
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror or error}.") from error
+        if not os.access(existing_parent(target), os.W_OK):
+            raise InputError(f"cannot write {path}: its directory is read-only; name a file elsewhere.")
+        other = seen.setdefault(_identity(path), path)
+        if other is not path:
+            raise InputError(f"{other} and {path} are the same file; give them two names.")
+
+
+def _identity(path: str | os.PathLike) -> object:
+    """The same for two names of one file."""
+    try:
+        found = os.stat(path)
+        return found.st_dev, found.st_ino
+    except OSError:  # not there yet
+        return os.path.normcase(os.path.realpath(path))
 
 
 def existing_parent(path: Path) -> Path:
@@ -62,10 +107,37 @@ def write_json(path: str | os.PathLike, content: object) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
+def read_json(path: str | os.PathLike) -> object:
+    """The content of a JSON file, which may be a stranger's. Raises InputError for anything else."""
+    path = Path(path)
+    try:
+        if not path.is_file():
+            raise InputError(f"there is no file {path}.")
+        if path.stat().st_size > LARGEST_JSON:
+            raise InputError(f"{path} is too large for what it should hold.")
+        return parse_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}.") from error
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is damaged: it is not JSON.") from error
+
+
+def parse_json(text: str | bytes) -> object:
+    """What JSON says. Raises ValueError alone: for other text, and for brackets or numbers without end."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
 def sha256(path: str | os.PathLike) -> str:
     """Hexadecimal SHA-256 of a file's bytes, read in pieces so that any size fits in memory."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+LONGEST_SUFFIX = 16  # bytes
+LARGEST_JSON = 64 << 20  # bytes; no manifest, record or notebook comes near it
 ROOT = Path(__file__).resolve().parents[2]  # the course's folder

@@ -11,9 +11,9 @@ import numpy as np
 
 from helpers.audio.clips import load_clips
 from helpers.runtime.session import Graph
-from helpers.support.tables import Table
 from helpers.vampnet.limits import AGREEMENT, AT_LEAST, KL, NLL, SNR, limits
 from helpers.vampnet.pipeline import STAGES, Pipeline
+from helpers.verify import Finding
 
 SECONDS = 3.0  # of each clip
 SHARE = 0.5  # of the predicted places masked
@@ -46,40 +46,6 @@ class Loss:
     def measures(self) -> dict[str, float]:
         """By the names that LIMITS has."""
         return {NLL: self.change, KL: self.kl, AGREEMENT: self.agreement}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One measure of one graph beside its limit."""
-
-    graph: str
-    precision: str
-    measure: str
-    value: float
-    limit: float
-
-    @property
-    def passed(self) -> bool:
-        """Whether it is within the limit; a NaN never is."""
-        return self.value >= self.limit if self.measure in AT_LEAST else self.value <= self.limit
-
-
-@dataclass(frozen=True, repr=False)
-class Findings(Table):
-    """What the graphs of a bundle lost."""
-
-    headings = ("graph", "precision", "measure", "measured", "limit", "verdict")
-    rows: tuple[Finding, ...]
-
-    def cells(self) -> list[tuple[str, ...]]:
-        return [
-            (row.graph, row.precision, row.measure, f"{row.value:.3g}",
-             f"{'>=' if row.measure in AT_LEAST else '<='} {row.limit:g}", "ok" if row.passed else "FAILED")
-            for row in self.rows
-        ]  # fmt: skip
-
-    def summary(self) -> str:
-        return f"{sum(row.passed for row in self.rows)} of {len(self.rows)} within their limits"
 
 
 def clip_tokens(pipeline: Pipeline, n_clips: int | None = None) -> list[np.ndarray]:
@@ -143,7 +109,7 @@ def findings(precisions: dict[str, str], in_float: Pipeline, small: Pipeline) ->
         else:
             measures = {SNR: snr_db(*pair, codes)}
         for measure, limit in limits(name, precision).items():
-            yield Finding(name, precision, measure, measures[measure], limit)
+            yield Finding(name, precision, measure, measures[measure], limit, measure in AT_LEAST)
 
 
 def cut(codes: np.ndarray, chunk: int) -> np.ndarray:

@@ -27,6 +27,11 @@ KEEP_IN_FLOAT = ("embedding.",)
 # The codec beside transformers of less than float32. Rounding the encoder's weights, even to float16, changed
 # a fifth of the tokens: each codebook codes what those before left over. The decoder's error was 65 dB down.
 SMALL_CODEC = {"codec_encoder": "fp32", "codec_decoder": "fp16"}
+AXES = {  # what may change in size, by input and output
+    "audio": {0: "batch", 2: "samples"},
+    "codes": {0: "batch", 2: "frames"},
+    "logits": {0: "batch", 2: "frames"},
+}
 
 
 class CodecEncoder(nn.Module):
@@ -59,15 +64,14 @@ def graphs_to_export(models: Models) -> dict[str, GraphToExport]:
     """The four graphs of a bundle, by the name of their file."""
     codec = models.codec.config
     audio = torch.zeros(2, 1, 12 * codec.hop)
+    codes, encoder = _codes(codec.n_codebooks), CodecEncoder(models.codec)
     graphs = {
-        "codec_encoder": GraphToExport(CodecEncoder(models.codec), audio, "audio", "codes", "samples"),
-        "codec_decoder": GraphToExport(
-            CodecDecoder(models.codec), _codes(codec.n_codebooks), "codes", "audio", "frames"
-        ),
+        "codec_encoder": GraphToExport(encoder, {"audio": audio}, ["codes"], AXES),
+        "codec_decoder": GraphToExport(CodecDecoder(models.codec), {"codes": codes}, ["audio"], AXES),
     }
     for name, model in (("coarse", models.coarse), ("c2f", models.c2f)):
         codes = _codes(model.config.n_codebooks)
-        graphs[name] = GraphToExport(model, codes, "codes", "logits", "frames", KEEP_IN_FLOAT)
+        graphs[name] = GraphToExport(model, {"codes": codes}, ["logits"], AXES, KEEP_IN_FLOAT)
     return graphs
 
 

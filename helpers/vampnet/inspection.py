@@ -1,30 +1,15 @@
 """What a VampNet checkpoint holds, in words, before it is transferred."""
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
-from helpers.checkpoints import LORA_ENDINGS, Checkpoint, read
-from helpers.export.inspection import describe_graph
-from helpers.support.errors import InputError
+from helpers.checkpoints import LORA_ENDINGS, Checkpoint
 from helpers.support.tables import megabytes
 from helpers.transfer import WEIGHT_NORM_SPELLINGS
 from helpers.vampnet.codec import CodecConfig
 from helpers.vampnet.transformer import VampNetConfig
 
 MOST_SHOWN = 8
-
-
-def describe(path: str | os.PathLike) -> str:
-    """Several lines about a `.pth` or `.onnx` file, told apart by the name. Raises InputError."""
-    path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path} is a directory; name one .pth or .onnx file in it.")
-    if not path.is_file():
-        raise InputError(f"{path} does not exist.")
-    lines = describe_graph(path) if path.suffix.lower() == ".onnx" else describe_checkpoint(read(path))
-    return "\n".join(lines)
 
 
 def describe_checkpoint(checkpoint: Checkpoint) -> Iterator[str]:

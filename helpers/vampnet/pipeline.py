@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from helpers import audio as sound
+from helpers.audio.signal import positive
 from helpers.runtime.manifest import MANIFEST, load_manifest
 from helpers.runtime.sampling import Seed, seeds_of
-from helpers.runtime.session import CPU, Graph, OnnxGraph, available_providers
+from helpers.runtime.session import CPU, Graph, open_graphs
 from helpers.runtime.windows import Layout, even_size, in_pieces
+from helpers.support.config import LARGEST
 from helpers.support.cores import n_cores
 from helpers.support.errors import InputError
 from helpers.vampnet import masks
@@ -94,13 +96,12 @@ class Pipeline:
         there is left out with a warning. threads: None = one a core. Raises InputError for what is not a
         complete bundle.
         """
-        spec, paths = read_manifest(bundle)
-        chosen = available_providers([providers] if isinstance(providers, str) else providers or [])
-        threads = n_cores() if threads is None else threads
+        spec = read_spec(bundle)
+        threads = n_cores() if threads is None else positive("threads", threads)
         # A transformer's matrix products keep all threads busy; the codec's windows keep one each.
         per_call = {name: threads if name in STAGES else 1 for name in GRAPHS}
-        graphs = {name: OnnxGraph(path, chosen, per_call[name]) for name, path in paths.items()}
-        return cls(spec, graphs, threads if chosen[0] == CPU else 1)
+        graphs = open_graphs(bundle, per_call, providers)
+        return cls(spec, graphs, threads if graphs["coarse"].providers[0] == CPU else 1)
 
     # --- audio to codes and back
 
@@ -396,19 +397,13 @@ def _refuse(unknown: Mapping[str, object]) -> None:
         raise TypeError(f"unexpected keyword argument '{name}'")
 
 
-def read_manifest(bundle: str | os.PathLike) -> tuple[Spec, dict[str, Path]]:
-    """A bundle's Spec and the paths of its graphs. Raises InputError for what is not a complete bundle."""
-    bundle = Path(bundle)
-    manifest = load_manifest(bundle)
-    values = {}
+def read_spec(bundle: str | os.PathLike) -> Spec:
+    """What a bundle's manifest says of its models. Raises InputError for what says less."""
+    manifest, values = load_manifest(bundle), {}
     for field in fields(Spec):
         value = manifest.get(field.name)
         least = 0 if field.name in MAY_BE_ZERO else 1
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise InputError(f"{bundle / MANIFEST} has no usable '{field.name}'; export the bundle again.")
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= LARGEST:
+            raise InputError(f"{Path(bundle) / MANIFEST} has no usable '{field.name}'; export it again.")
         values[field.name] = value
-    paths = {name: bundle / f"{name}.onnx" for name in GRAPHS}
-    for path in paths.values():
-        if not path.is_file():
-            raise InputError(f"{bundle} is not a complete bundle: {path.name} is missing; export it again.")
-    return Spec(**values), paths
+    return Spec(**values)

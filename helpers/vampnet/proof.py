@@ -14,9 +14,8 @@ import numpy as np
 import torch
 
 from helpers.quantize import PRECISIONS
-from helpers.runtime.manifest import MANIFEST, load_manifest
+from helpers.runtime.manifest import MANIFEST, changed_files, load_manifest
 from helpers.runtime.sampling import token_noise
-from helpers.support import files
 from helpers.support.errors import InputError
 from helpers.transfer import on_numpy
 from helpers.vampnet.codec import Codec
@@ -62,6 +61,7 @@ def verify_bundle(
     onnx = Pipeline.open(bundle)
     for graph in onnx.graphs.values():
         graph.keeps_memory = False  # 2000 frames of the public size need 0.7 GB
+        graph.sha256 = None  # files that were changed are told below, beside what they compute
     precisions = _precisions(Path(bundle), manifest)
     models = OneAtATime(directory, loras)
     torch_pipeline = models.pipeline()
@@ -356,11 +356,8 @@ def decision_margin(
 
 
 def _file_problems(bundle: Path, manifest: dict, sources: Sources) -> Iterator[str]:
-    described = dict.fromkeys(f"{name}.onnx" for name in GRAPHS) | manifest["sha256"]
-    for name, expected in described.items():
-        path = bundle / name
-        if not path.is_file() or files.sha256(path) != expected:
-            yield f"{name} is not the file that {MANIFEST} describes"
+    graphs = (f"{name}.onnx" for name in GRAPHS)
+    yield from changed_files(bundle, dict.fromkeys(graphs, "") | manifest["sha256"])
     for name, checkpoint in sources.files.items():
         if manifest["source_sha256"].get(f"{name}.pth") != checkpoint.sha256():
             yield f"the bundle was not made from this {name}.pth"

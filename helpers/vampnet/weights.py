@@ -151,16 +151,18 @@ def walk_vampnet(move: Move, config: VampNetConfig) -> None:
         ours, theirs = f"layers.{i}", f"transformer.layers.{i}"
         move.copy(f"{ours}.norm_1.weight", f"{theirs}.norm_1.weight")
         for part in ("w_qs", "w_ks", "w_vs", "fc"):
-            move.linear(f"{ours}.self_attn.{part}", f"{theirs}.self_attn.{part}", may_adapt=part != "w_ks")
+            alpha = None if part == "w_ks" else LORA_ALPHA
+            move.linear(f"{ours}.self_attn.{part}", f"{theirs}.self_attn.{part}", alpha)
         move.copy(f"{ours}.norm_3.weight", f"{theirs}.norm_3.weight")
         for part in ("w_1", "w_2"):
-            move.linear(f"{ours}.feed_forward.{part}", f"{theirs}.feed_forward.{part}", may_adapt=True)
+            move.linear(f"{ours}.feed_forward.{part}", f"{theirs}.feed_forward.{part}", LORA_ALPHA)
     move.copy("norm.weight", "transformer.norm.weight")
     move.copy("classifier.bias", "classifier.layers.0.bias")
     channels = config.vocab_size * config.n_predicted
     move.weight_norm("classifier.weight", "classifier.layers.0", (channels, width, 1))
 
 
+LORA_ALPHA = 1.0  # of every overlay that VampNet's training code makes; the files do not say
 CODEC = "codec:"  # marks a source that comes from the codec's file
 
 

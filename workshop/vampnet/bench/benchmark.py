@@ -17,7 +17,7 @@ from helpers.runtime.manifest import load_manifest
 from helpers.support.cores import n_cores
 from helpers.support.errors import InputError
 from helpers.vampnet.files import course_checkpoints, find
-from helpers.vampnet.pipeline import STAGES, Spec, read_manifest
+from helpers.vampnet.pipeline import STAGES, Spec, read_spec
 from helpers.vampnet.transformer import VampNetConfig
 from workshop.bench import machine
 from workshop.vampnet.bench.gate import precisions_of, refusals
@@ -210,7 +210,7 @@ def _exported(home: Path, folder: Path, on_progress: OnProgress) -> Iterator[Pat
 
 def _spec(bundles: Sequence[Path]) -> Spec:
     """What the bundles say of the models. Raises InputError if they differ, or if two have one precision."""
-    specs = [read_manifest(bundle)[0] for bundle in bundles]
+    specs = [read_spec(bundle) for bundle in bundles]
     if any(spec != specs[0] for spec in specs):
         raise InputError("the bundles were made from models of different shapes; bench one model at a time.")
     precisions = [precisions_of(bundle)["coarse"] for bundle in bundles]

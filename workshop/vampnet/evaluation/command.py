@@ -4,10 +4,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from helpers.__main__ import add_checkpoints
 from helpers.audio.clips import COURSE_CLIPS, load_clips
 from helpers.support import commands, files
-from helpers.support.commands import Parser, progress
+from helpers.support.commands import Parser, add_checkpoints, progress
 from helpers.support.errors import InputError
 from helpers.vampnet.files import course_checkpoints
 from workshop.scoring import opus

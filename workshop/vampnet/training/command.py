@@ -24,12 +24,12 @@ import torch
 
 from helpers import audio as sound
 from helpers import checkpoints
-from helpers.support.errors import exit_status
+from helpers.support.errors import InputError, exit_status
 from helpers.support.files import ROOT, written_whole
 from helpers.vampnet.weights import transfer_codec, transfer_vampnet
 from workshop.training import workers
 from workshop.training.loop import Budget, Row, run
-from workshop.vampnet.training import codec, transformer
+from workshop.vampnet.training import codec, decoder, transformer
 from workshop.vampnet.training.codec import CodecTraining
 from workshop.vampnet.training.lora import LoraTraining
 from workshop.vampnet.training.ties import without_ties
@@ -38,7 +38,12 @@ from workshop.vampnet.training.transformer import TransformerTraining
 
 DATA = ROOT / "data"  # the clips that ship with the course
 SHARES = {"codec": 0.6, "coarse": 0.2, "c2f": 0.2}  # of the time that `all` is given
-RECIPES = {"codec": codec.Recipe(), "coarse": transformer.COARSE, "c2f": transformer.C2F}
+RECIPES = {
+    "codec": codec.Recipe(),
+    "decoder": decoder.Recipe(),
+    "coarse": transformer.COARSE,
+    "c2f": transformer.C2F,
+}
 LORA = {"warm_up": 10, "check_chunks": 8}  # in place of the recipe's: an overlay has less to learn
 LORAS = {"coarse": {"rate": 5e-3, "batch": 4} | LORA, "c2f": {"rate": 1.5e-2, "batch": 8} | LORA}
 RANKS = {"coarse": 8, "c2f": 32}  # of the overlays
@@ -73,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     for name, text in (
         ("all", "codec, coarse and c2f, one after the other"),
         ("codec", "audio to tokens and back"),
+        ("decoder", "a better decoder for a trained codec; its tokens keep their meaning"),
         ("coarse", "the first codebooks; needs codec.pth in --out"),
         ("c2f", "the other codebooks; needs codec.pth in --out"),
         ("lora", "an overlay for coarse and one for c2f; needs all three checkpoints in --out"),
@@ -81,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
         _add_common(command)
         if name in RECIPES or name == "all":
             command.add_argument("--compile", action="store_true", help="fuse steps, needs a C++ compiler")
-        if name != "codec":
+        if name not in ("codec", "decoder"):
             _add_for_tokens(command)
         if name == "lora":
             command.add_argument("--name", required=True, help="of the style: NAME.coarse.pth, NAME.c2f.pth")
@@ -145,6 +151,16 @@ def shipped_sounds(recipe: codec.Recipe) -> Iterator[torch.Tensor]:
         audio, rate = sound.load(path)
         for cut in (audio, audio[:, rate : 4 * rate]):
             yield torch.from_numpy(sound.condition(cut, rate, recipe.sample_rate, hop).reshape(1, 1, -1))
+
+
+def train_decoder(job: Job, recipe: decoder.Recipe, budget: Budget) -> list[Row]:
+    """Train the decoder of the codec.pth to begin with; codec.pth in `out` has the same tokens."""
+    if job.start is None:
+        raise InputError("there is no codec whose decoder could be trained; name one with --begin-with DIR.")
+    path = job.out / "codec.pth"
+    rows = run(decoder.DecoderTraining(recipe, job.music, job.start_of("codec"), job.dtype), path, budget)
+    say(transfer_codec(checkpoints.read(path))[1].summary())
+    return rows
 
 
 def train_transformer(job: Job, name: str, recipe: transformer.Recipe, budget: Budget) -> list[Row]:
@@ -223,6 +239,8 @@ def _train(options: argparse.Namespace) -> None:
         budget = Budget(options.steps, options.minutes * part if options.minutes else None)
         if options.command == "lora":
             rows = train_lora(job, name, options.name, budget)
+        elif name == "decoder":
+            rows = train_decoder(job, _recipe(options, name), budget)
         elif name == "codec":
             rows = train_codec(job, _recipe(options, name), budget)
         else:

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from helpers import checkpoints
-from helpers.transfer import LORA_ALPHA
 from helpers.vampnet.transformer import VampNet
-from helpers.vampnet.weights import transfer_vampnet
+from helpers.vampnet.weights import LORA_ALPHA, transfer_vampnet
 from workshop.vampnet.training.saving import save_lora
 from workshop.vampnet.training.tokens import Tokens
 from workshop.vampnet.training.transformer import BETAS, Recipe, TransformerTraining

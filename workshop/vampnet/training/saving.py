@@ -41,7 +41,7 @@ class Collect:
         self.copy(f"{target}.bias", f"{prefix}.bias")
         self.weight_norm(f"{target}.weight", prefix)
 
-    def linear(self, target: str, prefix: str, may_adapt: bool) -> None:
+    def linear(self, target: str, prefix: str, alpha: float | None = None) -> None:
         self.copy(f"{target}.weight", f"{prefix}.weight")
 
 
@@ -57,8 +57,8 @@ class CollectLoRA:
 
     weight_norm = conv = copy
 
-    def linear(self, target: str, prefix: str, may_adapt: bool) -> None:
-        if may_adapt:
+    def linear(self, target: str, prefix: str, alpha: float | None = None) -> None:
+        if alpha is not None:
             for half in ("lora_A", "lora_B"):
                 self.tensors[f"{prefix}.{half}"] = self.state[f"{target}.parametrizations.weight.0.{half}"]
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from refusals import refused
 
+from helpers.export import bundle as bundle_files
 from helpers.export import graph as export
 from helpers.export.bundle import save_graph
 from helpers.export.graph import to_onnx
@@ -209,7 +210,7 @@ def test_external_data(coarse, models, tmp_path):
 
 
 def test_too_big_for_one_file(models, tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "PROTOBUF_LIMIT", 1000)
+    monkeypatch.setattr(bundle_files, "PROTOBUF_LIMIT", 1000)
     save_graph(tiny(), tmp_path / "tiny.onnx", {}, external_data=False)
     assert (tmp_path / "tiny.onnx.data").exists()
 
@@ -280,7 +281,7 @@ def tiny():
 @pytest.fixture
 def quick(monkeypatch, models):
     """Export a bundle of small stand-ins, in no time; what it takes are the arguments of `export_bundle`."""
-    monkeypatch.setattr(export, "to_onnx", lambda graph, opset: tiny())
+    monkeypatch.setattr(bundle_files, "to_onnx", lambda graph, opset: tiny())
     return lambda out, **options: export_bundle(models, out, **options)
 
 
@@ -299,7 +300,7 @@ def fail_at(monkeypatch, name, error):
             raise error
         save_graph(model, path, metadata, external_data)
 
-    monkeypatch.setattr(export, "save_graph", save)
+    monkeypatch.setattr(bundle_files, "save_graph", save)
 
 
 FULL_DISK = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -11,7 +11,7 @@ import yaml
 
 import course
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
@@ -28,7 +28,7 @@ def test_the_citation_names_this_version_and_licence():
 
 
 def test_data_and_checkpoint_are_dedicated_to_the_public():
-    for name in ("data/README.md", "data/clips/README.md", "models/README.md"):
+    for name in ("data/README.md", "data/clips/README.md", "models/vampnet/README.md"):
         assert re.search(r"CC0\s+1\.0", read(name)), name
 
 

@@ -18,8 +18,6 @@ import pytest
 import soundfile
 from packaging.markers import Marker
 from refusals import refused
-from test_course import computer, place  # noqa: F401  (computer is a fixture)
-from test_dependencies import LOCK, environments
 
 import course
 from helpers.lesson.checks.verdict import MIME_TYPE, NOT_YET, RIGHT, WRONG
@@ -27,6 +25,8 @@ from helpers.lesson.widgets.grid import CodeGrid
 from helpers.lesson.widgets.live import Live
 from helpers.lesson.widgets.player import Player
 from teaching import in_page, kit, originals, pages, scores
+from tests.course.test_course import computer, place  # noqa: F401  (computer is a fixture)
+from tests.course.test_dependencies import LOCK, environments
 
 ROOT = Path(course.__file__).parent
 LINUX = kit.Target("linux-x86_64", "3.12", [2, 28])

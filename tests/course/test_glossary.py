@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 GLOSSARY = (NOTEBOOKS / "GLOSSARY.md").read_text(encoding="utf-8")
 LINK = re.compile(r"\[([^\]]+)\]\(GLOSSARY\.md#([^)]+)\)")
 ANNOUNCEMENTS = ("title", "objectives")  # cells that say what is to come, in words that are explained later

@@ -17,7 +17,7 @@ import soundfile
 from helpers import audio as sound
 from helpers.__main__ import main
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

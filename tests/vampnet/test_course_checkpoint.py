@@ -20,7 +20,7 @@ from helpers.vampnet.reference import TorchPipeline
 from helpers.vampnet.weights import load_models
 from workshop.vampnet.evaluation.report import Requirement, requirements_section
 
-CLIPS = sorted((Path(__file__).parent.parent / "data").rglob("*.flac"))
+CLIPS = sorted((Path(__file__).parents[2] / "data").rglob("*.flac"))
 OVERLAYS = sorted(MODELS.glob("*.*.pth"))
 SECONDS = 3  # of each clip that are vamped, to keep the test short
 MB = 1e6

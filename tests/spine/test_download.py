@@ -10,19 +10,25 @@ import shutil
 import threading
 import zipfile
 from collections import namedtuple
+from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers import download as module
-from helpers.download import Network, available, download, sources
+from helpers import download as spine
+from helpers.download import Network, fetch
 from helpers.support.errors import InputError
+from helpers.vampnet import files as module
+from helpers.vampnet.files import sources
 
 NAMES = ("codec.pth", "coarse.pth", "c2f.pth")
 BASE = {name: random.Random(name).randbytes(20_000 + len(name)) for name in NAMES}
 TUNED = {name: random.Random("tuned" + name).randbytes(9_000) for name in ("coarse.pth", "c2f.pth")}
+download = partial(spine.download, sources())
+available = partial(spine.available, sources())
 ZENODO = f"/api/records/{module.ZENODO_RECORD}"
 
 
@@ -245,7 +251,7 @@ def test_tries_are_counted_anew_only_after_headway(server, network, tmp_path):
     with pytest.raises(InputError, match="tries in a row: 3"):
         download("vampnet", tmp_path / "a", files=["c2f.pth"], network=network)
     server.faults[content("c2f.pth")] = [("cut", 3_000)] * 5
-    patient = module.replace(network, headway=1_500)
+    patient = replace(network, headway=1_500)
     download("vampnet", tmp_path / "b", files=["c2f.pth"], network=patient)
     assert_base(tmp_path / "b", {"c2f.pth": BASE["c2f.pth"]})
 
@@ -429,7 +435,7 @@ def test_too_little_disk_space_is_found_out_first(server, network, tmp_path, mon
 
 
 def test_ctrl_c_keeps_the_part_and_names_it(server, network, tmp_path, monkeypatch, capsys):
-    update = module.tqdm.update
+    update = fetch.tqdm.update
 
     def interrupted(bar, n=1):
         update(bar, n)
@@ -437,7 +443,7 @@ def test_ctrl_c_keeps_the_part_and_names_it(server, network, tmp_path, monkeypat
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.tqdm, "update", interrupted)
+        patch.setattr(fetch.tqdm, "update", interrupted)
         with pytest.raises(KeyboardInterrupt):
             download("vampnet", tmp_path, files=["c2f.pth"], progress=True, network=network)
     [part] = names(tmp_path)
@@ -466,7 +472,7 @@ def test_a_directory_that_cannot_be_made_is_one_line(server, network, tmp_path):
 
 
 def test_no_network_is_one_line_that_says_so(network, server, tmp_path):
-    nowhere = module.replace(network, zenodo="http://127.0.0.1:1")
+    nowhere = replace(network, zenodo="http://127.0.0.1:1")
     with pytest.raises(InputError, match="127.0.0.1:1 cannot be reached.*Check the network"):
         download("vampnet", tmp_path / "to", network=nowhere)
     assert names(tmp_path) == []
@@ -565,7 +571,7 @@ def test_the_listing_tells_names_files_sizes_and_licence(server, network):
 
 
 def test_the_listing_without_network_falls_back_to_the_built_in_names(server, network):
-    nowhere = module.replace(network, zenodo="http://127.0.0.1:1", hugging_face="http://127.0.0.1:1")
+    nowhere = replace(network, zenodo="http://127.0.0.1:1", hugging_face="http://127.0.0.1:1")
     text = available(network=nowhere)
     assert "cannot be reached" in text
     for source in sources():

@@ -97,7 +97,7 @@ def batches(name, checkpoint):
 
 @pytest.fixture
 def show_all(monkeypatch):
-    monkeypatch.setattr(transfer, "MOST_SHOWN", 10**6)
+    monkeypatch.setattr("helpers.transfer.MOST_SHOWN", 10**6)
 
 
 @FILES
@@ -571,8 +571,10 @@ CLAIMS = """
     import resource, sys
     from dataclasses import replace
 
-    from helpers import checkpoints, transfer
-    from helpers.errors import InputError
+    from helpers import checkpoints
+    from helpers.support.errors import InputError
+    from helpers.vampnet import weights as transfer
+    from helpers.vampnet.files import NAMES
 
     sources = {name: checkpoints.read(f"{sys.argv[1]}/{name}.pth") for name in NAMES}
     with open("/proc/self/statm") as file:

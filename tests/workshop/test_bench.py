@@ -14,14 +14,14 @@ import pytest
 from fabricate import Shape
 from onnx import numpy_helper
 
-from helpers.__main__ import main
 from helpers.audio.clips import load_clips
 from helpers.runtime.manifest import MANIFEST, load_manifest
 from helpers.support import files
 from helpers.support.errors import InputError
 from helpers.vampnet.graphs import export_bundle
-from helpers.vampnet.pipeline import Pipeline, read_manifest
+from helpers.vampnet.pipeline import Pipeline, read_spec
 from helpers.vampnet.weights import load_models
+from workshop.__main__ import main
 from workshop.vampnet.bench import benchmark, checkpoints, gate, quality, report, streaming
 from workshop.vampnet.bench.benchmark import EAGER, HALF, Benchmark, NotTimed, Timing, interleaved
 from workshop.vampnet.bench.worker import NEEDS, PRODUCT, STAGE_NAMES, Job, Version, Worker, prepare
@@ -52,7 +52,7 @@ def bundles(home, tmp_path_factory):
 @pytest.fixture
 def job(bundles):
     """A job on half a second."""
-    return lambda operation: Job(operation, read_manifest(bundles["fp32"])[0], 0.5, 1)
+    return lambda operation: Job(operation, read_spec(bundles["fp32"]), 0.5, 1)
 
 
 # --- What runs
@@ -307,7 +307,18 @@ def test_the_command(home, bundles, tmp_path, monkeypatch, capsys):
     options = ["--seconds", "0.5", "--rounds", "2", "--no-compile", "--json", paths["json"],
                "--markdown", paths["md"], "--picture", paths["png"]]  # fmt: skip
     assert (
-        main(["bench", "--checkpoints", str(home), "--bundle", str(bundles["fp32"]), *map(str, options)]) == 0
+        main(
+            [
+                "bench",
+                "vampnet",
+                "--checkpoints",
+                str(home),
+                "--bundle",
+                str(bundles["fp32"]),
+                *map(str, options),
+            ]
+        )
+        == 0
     )
     assert capsys.readouterr().out == paths["md"].read_text(encoding="utf-8")
     content = json.loads(paths["json"].read_text(encoding="utf-8"))
@@ -317,7 +328,7 @@ def test_the_command(home, bundles, tmp_path, monkeypatch, capsys):
     ]
     assert content["operators"]["ONNX Runtime fp32"]["MatMul"] > 0
     assert all(len(one["seconds"]) == 2 and one["memory"] > 1e6 for one in content["timings"])
-    assert main(["bench", "--rounds", "0"]) == 2 and "--rounds is 0" in capsys.readouterr().err
+    assert main(["bench", "vampnet", "--rounds", "0"]) == 2 and "--rounds is 0" in capsys.readouterr().err
 
 
 # --- Random checkpoints
@@ -366,7 +377,7 @@ def test_the_same_bundle_twice_is_no_distance(bundles, monkeypatch):
 
 def test_lengths_are_decoded_whole_and_in_processes_of_their_own(bundles, tmp_path, capsys):
     found = streaming.measure(bundles["fp32"], (0.01, 0.05), rounds=1)
-    spec = read_manifest(bundles["fp32"])[0]
+    spec = read_spec(bundles["fp32"])
     for minutes, (run,) in found.runs.items():
         assert abs(run.written - 60 * minutes * spec.sample_rate) <= spec.hop and run.seconds > 0
     if found.growth is not None:

@@ -397,8 +397,9 @@ FLIPS = """
     from pathlib import Path
 
     import torch
-    from helpers import checkpoints, transfer
-    from helpers.errors import InputError
+    from helpers import checkpoints
+    from helpers.support.errors import InputError
+    from helpers.vampnet import weights as transfer
 
     torch.set_num_threads(1)
     source, codec, work, seed, n = sys.argv[1:]

@@ -9,13 +9,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_train import TINY, chords, write_music
 
 from helpers import checkpoints
 from helpers.layers import RelativePositionBias
 from helpers.support.errors import InputError
 from helpers.vampnet.codec import CodecConfig
 from helpers.vampnet.weights import load_models, transfer_codec, transfer_vampnet
+from tests.workshop.test_train import TINY, chords, write_music
 from workshop.training.loop import Budget, run
 from workshop.vampnet.training import command as command
 from workshop.vampnet.training.codec import trainable_codec

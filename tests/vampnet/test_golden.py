@@ -150,7 +150,7 @@ for model in ("coarse", "c2f"):
     CHECKS[f"{model}_bias_40"] = bias(model)
     CHECKS |= {f"{model}_{length}_logits": logits(model, length) for length in LENGTHS}
     CHECKS |= {f"{model}_{length}_latents": latents(model, length) for length in LENGTHS}
-# Inputs of the checks above, and what tests/test_audio.py and tests/test_masks.py compare.
+# Inputs of the checks above, and what tests/spine/test_audio.py and tests/vampnet/test_masks.py compare.
 INPUTS = {"audio", "padded_length", "stereo_audio", "mask_tokens", "coarse_chunk_tokens", "c2f_chunk_tokens"}
 INPUTS |= {f"{model}_{length}_tokens" for model in ("coarse", "c2f") for length in LENGTHS}
 ELSEWHERE = {"preprocessed_stereo"}

@@ -11,10 +11,10 @@ from refusals import refused
 
 from helpers import audio as sound
 from helpers import checkpoints
-from helpers.__main__ import main
 from helpers.audio import distance
 from helpers.audio.clips import COURSE_CLIPS, load_clips
 from helpers.vampnet.museum import with_random_embeddings
+from workshop.__main__ import main
 from workshop.scoring import likeness, opus
 from workshop.scoring.statistics import difference, ratio, score
 from workshop.vampnet.evaluation import baselines, report, tokens
@@ -382,7 +382,17 @@ def test_the_command_writes_every_score(folder, golden_dir, tmp_path, capsys, mo
         if ".lora_" in name
     }
     torch.save(overlay, tmp_path / "coarse_style.pth")
-    arguments = ["evaluate", "--checkpoints", golden_dir, "--clips", folder, "--quick", "--json", place]
+    arguments = [
+        "evaluate",
+        "vampnet",
+        "--checkpoints",
+        golden_dir,
+        "--clips",
+        folder,
+        "--quick",
+        "--json",
+        place,
+    ]
     arguments += ["--lora", tmp_path / "coarse_style.pth", "--style-clips", folder / "two.flac"]
     assert main([*map(str, arguments), "--strict"]) == 1  # random weights meet hardly anything
     printed = capsys.readouterr()
@@ -408,7 +418,7 @@ def test_the_command_writes_every_score(folder, golden_dir, tmp_path, capsys, mo
 def test_mistakes_are_one_line(arguments, capsys, golden_dir):
     if arguments[0] != "--checkpoints":
         arguments = [*arguments, "--checkpoints", str(golden_dir)]
-    assert main(["evaluate", *arguments]) == 2
+    assert main(["evaluate", "vampnet", *arguments]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 

@@ -24,7 +24,7 @@ from helpers.audio.files import load
 from helpers.audio.loudness import loudness
 from helpers.support.errors import InputError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = {"train": 30, "valid": 4, "test": 4}  # pieces; two rounds of the mixture, and some held-out ones
 
 has_synthesizer = shutil.which("fluidsynth") and any(Path(font).is_file() for font in SOUND_FONTS)

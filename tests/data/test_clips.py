@@ -8,7 +8,7 @@ import pytest
 from helpers import audio as sound
 from helpers.vampnet import masks
 
-CLIPS = sorted((Path(__file__).parent.parent / "data").rglob("*.flac"))
+CLIPS = sorted((Path(__file__).parents[2] / "data").rglob("*.flac"))
 SECONDS = 4  # of each clip, to keep the test short
 
 

@@ -21,7 +21,7 @@ from helpers.lesson.checks import computer
 from helpers.lesson.checks.verdict import MIME_TYPE, NOT_YET
 from helpers.support.errors import InputError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 SETTING = "course_checkpoints()"  # what a reader replaces

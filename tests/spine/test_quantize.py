@@ -15,6 +15,7 @@ from refusals import refused
 
 from helpers import quantize
 from helpers.audio.clips import load_clips
+from helpers.export import bundle as bundle_files
 from helpers.export import graph as export
 from helpers.export.bundle import save_graph
 from helpers.quantize import (
@@ -171,7 +172,7 @@ def exported(monkeypatch, models, bundle, tmp_path):
         return ir.load(bundle / f"{next(known)}.onnx")
 
     known = iter(GRAPHS)
-    monkeypatch.setattr(export, "to_onnx", quick)
+    monkeypatch.setattr(bundle_files, "to_onnx", quick)
     return lambda precision: export_bundle(models, tmp_path / precision, precision=precision)
 
 

@@ -7,14 +7,15 @@ signal conditioning are shown the same in the last test; `test_audio` holds thei
 import numpy as np
 import pytest
 import torch
-from test_audio import test_golden_conditioning as conditioning_holds
-from test_golden import agrees, difference
-from test_layers import film_agrees
 from torch.nn import functional as F
 
-from helpers import audio, layers
+from helpers import layers
+from helpers.audio import loudness as loudness_module
 from helpers.vampnet import codec, decoding
 from helpers.vampnet import pipeline as runtime
+from tests.spine.test_audio import test_golden_conditioning as conditioning_holds
+from tests.spine.test_layers import film_agrees
+from tests.vampnet.test_golden import agrees, difference
 
 CODES, COARSE, FINE = "codes", "coarse_b1_t7_logits", "c2f_b1_t7_logits"
 CODEC_AUDIO, GENERATED = "decoded_audio", "generate_coarse_steps12"
@@ -306,8 +307,10 @@ def test_a_bug_in_the_padding_of_fine_chunks_is_noticed(generated, torch_pipelin
 
 
 def test_a_wrong_meter_is_noticed(golden, monkeypatch):
-    right = audio.loudness
+    right = loudness_module.loudness
     conditioning_holds(golden)
-    monkeypatch.setattr(audio, "loudness", lambda *arguments, **options: right(*arguments, **options) + 0.02)
+    monkeypatch.setattr(
+        loudness_module, "loudness", lambda *arguments, **options: right(*arguments, **options) + 0.02
+    )
     with pytest.raises(AssertionError):
         conditioning_holds(golden)

@@ -10,7 +10,7 @@ import soundfile
 from helpers.audio.files import load
 from helpers.audio.loudness import loudness
 
-DATA = Path(__file__).resolve().parent.parent / "data"
+DATA = Path(__file__).resolve().parents[2] / "data"
 ONE_STEP = 1 / 32768  # of a 16-bit sample
 
 

@@ -18,7 +18,7 @@ from helpers.runtime.manifest import MANIFEST, load_manifest
 from helpers.support.errors import InputError, Notice
 from helpers.vampnet.pipeline import GRAPHS, Pipeline, keep_the_ends
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 quick = settings(max_examples=60, deadline=None)
 PLAIN = plain_pipeline()
 MASK = PLAIN.mask_token

@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from test_notebooks import NOTEBOOKS, ROOT, cells, executed, verdicts
 
 from helpers.lesson.checks.verdict import RIGHT
+from tests.course.test_notebooks import NOTEBOOKS, ROOT, cells, executed, verdicts
 
 SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
 
