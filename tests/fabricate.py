@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from helpers.vampnet.pipeline import Pipeline, Spec
+from helpers.vampnet.pipeline import Pipeline
+from helpers.vampnet.spec import Spec
 
 OLD, NEW = "weight_g/weight_v", "parametrizations.weight.original0/original1"
 LOGS_FACTORY = "audiotools.ml.decorators"

@@ -6,22 +6,19 @@ decoding loop and `encode(..., condition=False)` need only numpy and onnxruntime
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
 
 from helpers import audio as sound
 from helpers.audio.signal import positive
-from helpers.runtime.manifest import MANIFEST, load_manifest
 from helpers.runtime.sampling import Seed, seeds_of
 from helpers.runtime.session import CPU, Graph, open_graphs
 from helpers.runtime.windows import Layout, even_size, in_pieces
-from helpers.support.config import LARGEST
 from helpers.support.cores import n_cores
 from helpers.support.errors import InputError
 from helpers.vampnet import masks
 from helpers.vampnet.decoding import Settings, Step, decode_masked
+from helpers.vampnet.spec import Spec, read_spec
 
 STAGES = ("coarse", "c2f")
 GRAPHS = ("codec_encoder", "codec_decoder", *STAGES)
@@ -34,36 +31,6 @@ NOT_IMPLEMENTED = {
     "feedback_steps": "with one mask it repeats the same vamp; feed the output back in instead",
     "time_stretch_factor": "the runtime has none; stretch the codes with numpy.repeat before masking",
 }
-
-
-@dataclass(frozen=True)
-class Spec:
-    """What the loop must know of the models: it is stored in `bundle.json` under the same names.
-
-    Rates in hertz, `hop` in samples, chunks and contexts in frames. A frame's tokens depend on
-    `encoder_context` frames of audio on either side, its samples on `decoder_context` frames of tokens;
-    the encoder refuses less than `shortest_input` hops.
-    """
-
-    sample_rate: int
-    hop: int
-    n_codebooks: int
-    codebook_size: int
-    n_coarse_codebooks: int
-    n_conditioning_codebooks: int
-    encoder_context: int
-    decoder_context: int
-    shortest_input: int
-    coarse_chunk: int
-    c2f_chunk: int
-
-    @property
-    def mask_token(self) -> int:
-        """The token that stands for "to be generated": one past the last code."""
-        return self.codebook_size
-
-
-MAY_BE_ZERO = ("n_conditioning_codebooks", "encoder_context", "decoder_context")
 
 
 class Pipeline:
@@ -395,15 +362,3 @@ def _refuse(unknown: Mapping[str, object]) -> None:
         if name in NOT_IMPLEMENTED:
             raise InputError(f"{name} is not supported: {NOT_IMPLEMENTED[name]}.")
         raise TypeError(f"unexpected keyword argument '{name}'")
-
-
-def read_spec(bundle: str | os.PathLike) -> Spec:
-    """What a bundle's manifest says of its models. Raises InputError for what says less."""
-    manifest, values = load_manifest(bundle), {}
-    for field in fields(Spec):
-        value = manifest.get(field.name)
-        least = 0 if field.name in MAY_BE_ZERO else 1
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= LARGEST:
-            raise InputError(f"{Path(bundle) / MANIFEST} has no usable '{field.name}'; export it again.")
-        values[field.name] = value
-    return Spec(**values)

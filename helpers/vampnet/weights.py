@@ -16,7 +16,7 @@ from helpers.support.errors import InputError
 from helpers.transfer import Move, Transfer, TransferReport, TransferRow
 from helpers.vampnet.codec import Codec, CodecConfig
 from helpers.vampnet.files import find
-from helpers.vampnet.pipeline import Spec
+from helpers.vampnet.spec import Spec
 from helpers.vampnet.transformer import C2F_SECONDS, COARSE_SECONDS, VampNet, VampNetConfig
 
 

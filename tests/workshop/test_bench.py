@@ -19,7 +19,8 @@ from helpers.runtime.manifest import MANIFEST, load_manifest
 from helpers.support import files
 from helpers.support.errors import InputError
 from helpers.vampnet.graphs import export_bundle
-from helpers.vampnet.pipeline import Pipeline, read_spec
+from helpers.vampnet.pipeline import Pipeline
+from helpers.vampnet.spec import read_spec
 from helpers.vampnet.weights import load_models
 from workshop.__main__ import main
 from workshop.vampnet.bench import benchmark, checkpoints, gate, quality, report, streaming

@@ -13,9 +13,9 @@ from types import ModuleType
 
 from helpers.support.cores import n_cores
 from helpers.support.errors import InputError
+from helpers.support.files import ROOT
 from helpers.support.tables import Table
 
-ROOT = Path(__file__).resolve().parents[2]
 REPAIR = "close this, run `python course.py setup` in the course's folder, then open it again"
 IMPORTED = ("torch", "onnx", "onnxruntime", "numpy")  # imported, because a library may fail to start
 GIB = 1 << 30

@@ -17,7 +17,8 @@ from helpers.runtime.manifest import load_manifest
 from helpers.support.cores import n_cores
 from helpers.support.errors import InputError
 from helpers.vampnet.files import course_checkpoints, find
-from helpers.vampnet.pipeline import STAGES, Spec, read_spec
+from helpers.vampnet.pipeline import STAGES
+from helpers.vampnet.spec import Spec, read_spec
 from helpers.vampnet.transformer import VampNetConfig
 from workshop.bench import machine
 from workshop.vampnet.bench.gate import precisions_of, refusals

@@ -21,7 +21,8 @@ from helpers.runtime.session import CPU, Graph, OnnxGraph
 from helpers.support.errors import InputError, first_line
 from helpers.vampnet import masks
 from helpers.vampnet.files import find
-from helpers.vampnet.pipeline import STAGES, Pipeline, Spec
+from helpers.vampnet.pipeline import STAGES, Pipeline
+from helpers.vampnet.spec import Spec
 
 PRODUCT = (
     575,

@@ -1,0 +1,51 @@
+"""What the loop must know of the models: numbers that `bundle.json` has under the same names."""
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from helpers.runtime.manifest import MANIFEST, load_manifest
+from helpers.support.config import LARGEST
+from helpers.support.errors import InputError
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What the loop must know of the models: it is stored in `bundle.json` under the same names.
+
+    Rates in hertz, `hop` in samples, chunks and contexts in frames. A frame's tokens depend on
+    `encoder_context` frames of audio on either side, its samples on `decoder_context` frames of tokens;
+    the encoder refuses less than `shortest_input` hops.
+    """
+
+    sample_rate: int
+    hop: int
+    n_codebooks: int
+    codebook_size: int
+    n_coarse_codebooks: int
+    n_conditioning_codebooks: int
+    encoder_context: int
+    decoder_context: int
+    shortest_input: int
+    coarse_chunk: int
+    c2f_chunk: int
+
+    @property
+    def mask_token(self) -> int:
+        """The token that stands for "to be generated": one past the last code."""
+        return self.codebook_size
+
+
+MAY_BE_ZERO = ("n_conditioning_codebooks", "encoder_context", "decoder_context")
+
+
+def read_spec(bundle: str | os.PathLike) -> Spec:
+    """What a bundle's manifest says of its models. Raises InputError for what says less."""
+    manifest, values = load_manifest(bundle), {}
+    for field in fields(Spec):
+        value = manifest.get(field.name)
+        least = 0 if field.name in MAY_BE_ZERO else 1
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= LARGEST:
+            raise InputError(f"{Path(bundle) / MANIFEST} has no usable '{field.name}'; export it again.")
+        values[field.name] = value
+    return Spec(**values)
