@@ -10,7 +10,7 @@ import os
 import re
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from helpers.support.files import sha256
 
 LORA_ENDINGS = (".lora_A", ".lora_B")
 WEIGHT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+WRAPPERS = ("module.", "_orig_mod.", "ema_model.")
 NUMERIC_KINDS = "biuf"  # the numpy kinds a scalar in the metadata may have
 
 
@@ -34,6 +35,7 @@ class Checkpoint:
     path: Path
     tensors: dict[str, Tensor]
     metadata: dict
+    prefix: str = ""  # what every name in the file begins with, left out here
 
     @property
     def kwargs(self) -> dict:
@@ -68,16 +70,30 @@ def read(path: str | os.PathLike) -> Checkpoint:
     if not isinstance(tensors, dict) or not tensors or not all(isinstance(name, str) for name in tensors):
         raise InputError(f"{path} is not a checkpoint: it has no named tensors.")
     n_bytes = path.stat().st_size
-    tensors = {name: _checked(path, name, tensor, n_bytes) for name, tensor in _plain(tensors).items()}
+    prefix = _shared_prefix(tensors)
+    tensors = {
+        name.removeprefix(prefix): _checked(path, name, tensor, n_bytes)
+        for name, tensor in _plain(tensors).items()
+    }
     metadata = _plain(metadata) if isinstance(metadata, dict) else {}
     if isinstance(metadata.get("kwargs"), dict):
         metadata["kwargs"] = _plain(metadata["kwargs"])
-    checkpoint = Checkpoint(path, tensors, metadata)
+    checkpoint = Checkpoint(path, tensors, metadata, prefix)
     if not checkpoint.is_lora and not isinstance(metadata.get("kwargs"), dict):
         raise InputError(
             f"{path} has no metadata 'kwargs', so the shape of its model is unknown: not a VampNet file."
         )
     return checkpoint
+
+
+def _shared_prefix(names: Iterable[str]) -> str:
+    """What wrappers put before every name: parallel training, compilation, a running mean of the weights."""
+    shared = ""
+    while True:
+        found = [one for one in WRAPPERS if all(name.startswith(shared + one) for name in names)]
+        if not found:
+            return shared
+        shared += found[0]
 
 
 def _load(path: Path) -> object:

@@ -4,7 +4,6 @@
 """
 
 import fnmatch
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.support.errors import InputError
-from helpers.support.files import write_json
+from helpers.support.files import parse_json, write_json
 from teaching import originals
 
 # What the course has beside course.py. Whatever else lies there, such as recordings, stays out of a kit.
@@ -156,6 +155,7 @@ def ignored(path: Path, root: Path, patterns: list[str], is_folder: bool) -> boo
 def noted(wheels: Path) -> list[str]:
     """For which platforms and Pythons a folder of wheels says it is; nothing if it doesn't say."""
     try:
-        return list(json.loads((wheels / NOTE).read_text(encoding="utf-8")))
+        said = parse_json((wheels / NOTE).read_bytes())
     except (OSError, ValueError):
         return []
+    return [one for one in said if isinstance(one, str)] if isinstance(said, list) else []

@@ -4,9 +4,11 @@ They come from git where the course is a clone, else from a zip file that `keep`
 """
 
 import io
+import re
 import subprocess
 import time
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,8 +29,16 @@ def originals(root: Path) -> dict[str, bytes]:
             "there are no clean notebooks to give back: neither git nor the copies that `python course.py` "
             "sets aside are here; get the course anew and copy your work into it."
         )
-    with zipfile.ZipFile(io.BytesIO(archive)) as files:
-        return {name: files.read(name) for name in files.namelist() if name.endswith(".ipynb")}
+    try:
+        with zipfile.ZipFile(io.BytesIO(archive)) as files:
+            return {name: files.read(name) for name in files.namelist() if _is_notebook(name)}
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+        raise InputError(f"{ARCHIVE} is damaged; get the course anew and copy your work into it.") from error
+
+
+def _is_notebook(name: str) -> bool:
+    """Whether a name is that of one of the course's notebooks: an archive that was changed may hold any."""
+    return re.fullmatch(r"notebooks/(solutions/)?[\w-]+\.ipynb", name) is not None
 
 
 def _from_git(root: Path) -> bytes | None:

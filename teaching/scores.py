@@ -5,7 +5,6 @@ left in the saved notebook: a result says what its author saw when saving, and c
 """
 
 import csv
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from helpers.lesson.checks.verdict import MIME_TYPE, NOT_YET, RIGHT, WRONG
 from helpers.support.errors import InputError
-from helpers.support.files import written_whole
+from helpers.support.files import parse_json, written_whole
 from helpers.support.tables import Table
 
 NOT_RUN, NO_COPY = "not run", ""
@@ -98,7 +97,7 @@ def collect(root: Path, folder: Path) -> Scores:
 
 def exercises(path: Path) -> Exercises:
     """What a notebook of the course asks."""
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    cells = parse_json(path.read_bytes())["cells"]
     code = "\n".join(text(cell["source"]) for cell in cells if cell["cell_type"] == "code")
     names = [name for name in re.findall(r"^checks\.(\w+)\(", code, re.MULTILINE) if name != "environment"]
     return Exercises(path.name[:2], heading(cells), tuple(dict.fromkeys(names)))
@@ -118,9 +117,11 @@ def text(source: object) -> str:
 def read_copy(path: Path, name: str, course: Iterable[Exercises]) -> Copy:
     """What a handed-in file says. Raises InputError, with the reason, if it is no notebook of the course."""
     try:
+        if not path.is_file():  # a pipe, or a link to a device, would be read for ever
+            raise InputError("it is no file.")
         if path.stat().st_size > LARGEST:
             raise InputError("it is too large for a notebook.")
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        cells = parse_json(path.read_bytes())["cells"]
         notebook = next((one for one in course if one.heading == heading(cells)), None)
         if notebook is None:
             raise InputError("its first line is not that of a notebook of this course.")
@@ -131,7 +132,7 @@ def read_copy(path: Path, name: str, course: Iterable[Exercises]) -> Copy:
         raise
     except OSError as error:
         raise InputError(f"it can't be read: {error.strerror or error}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError("it is not a notebook, or a damaged one.") from error
     states = {exercise: said.get(exercise, NOT_RUN) for exercise in notebook.names}
     return Copy(student_of(name, notebook), notebook.number, states, was_run)

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -15,10 +16,9 @@ from helpers.support.libraries import library
 
 FILE_FORMATS = {".wav": ("WAV", "PCM_24"), ".flac": ("FLAC", "PCM_24"), ".ogg": ("OGG", "VORBIS")}
 PIECE_FRAMES = 65536  # at once to and from a file; minutes of it crash libsndfile's Vorbis encoder
+BYTES_A_SAMPLE, LARGEST_WAV = 3, 2**32 - 2**16  # a WAV counts its bytes in 32 bits
+LARGEST_PIPE = 1 << 30  # bytes
 VORBIS_HIGHEST_RATE = 200_000  # Hz; above it libsndfile crashes instead of refusing
-
-
-# --- Files ------------------------------------------------------------------------------------------------
 
 
 def load(path: str | os.PathLike) -> tuple[np.ndarray, int]:
@@ -28,7 +28,7 @@ def load(path: str | os.PathLike) -> tuple[np.ndarray, int]:
     """
     soundfile = library("soundfile")
     try:
-        with open(path, "rb") as stream, soundfile.SoundFile(stream) as file:
+        with _seekable(path) as stream, soundfile.SoundFile(stream) as file:
             pieces = [file.read(PIECE_FRAMES, dtype="float32", always_2d=True)]
             while len(pieces[-1]):  # until the samples end: a damaged header may promise any number
                 pieces.append(file.read(PIECE_FRAMES, dtype="float32", always_2d=True))
@@ -44,6 +44,18 @@ def load(path: str | os.PathLike) -> tuple[np.ndarray, int]:
         return np.ascontiguousarray(checked(np.concatenate(pieces).T)), sample_rate
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+def _seekable(path: str | os.PathLike) -> BinaryIO:
+    """A sound file to read in; what comes through a pipe is kept in memory, for headers are read twice."""
+    stream = open(path, "rb")
+    if stream.seekable():
+        return stream
+    with stream:
+        content = stream.read(LARGEST_PIPE + 1)
+    if len(content) > LARGEST_PIPE:
+        raise InputError(f"{path} gives more than {LARGEST_PIPE >> 20} MB; save it to a file first.")
+    return io.BytesIO(content)
 
 
 def check_suffix(path: str | os.PathLike) -> None:
@@ -83,6 +95,8 @@ def save_stream(path: str | os.PathLike, pieces: Iterable[np.ndarray], sample_ra
                 for samples in (piece[0].T for piece in chain([first], pieces)):
                     for start in range(0, len(samples), PIECE_FRAMES):
                         file.write(samples[start : start + PIECE_FRAMES].clip(-1, 1))
+                        if kind == "WAV" and file.tell() * channels * BYTES_A_SAMPLE > LARGEST_WAV:
+                            raise InputError(f"{path} would be over 4 GB, which no WAV can say; write FLAC.")
         except (soundfile.SoundFileError, AssertionError) as error:  # the latter for a piece cut short
             if target.failure is None:
                 raise InputError(

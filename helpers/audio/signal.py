@@ -7,6 +7,7 @@ import numpy as np
 from helpers.support.errors import InputError
 from helpers.support.libraries import library
 
+LONGEST = 1e8  # seconds, three years: beyond it counts of samples lose their last digits
 LARGEST_SAMPLE = 1e10  # beyond any integer format read as float; filters and squares stay finite below it
 
 MOST_CHANNELS = 64
@@ -105,7 +106,7 @@ def pad_to_multiple(audio: np.ndarray, hop: int) -> np.ndarray:
 
 def seconds_to_frames(seconds: float, sample_rate: int, hop: int) -> int:
     """Codec frames that cover `seconds`: ceil(seconds * sample_rate / hop)."""
-    if not (math.isfinite(seconds) and seconds >= 0):
-        raise InputError(f"a time must be zero or more seconds, not {seconds}.")
+    if not 0 <= seconds <= LONGEST:
+        raise InputError(f"a time must be between 0 and {LONGEST:.0f} seconds, not {seconds:g}.")
     frames = seconds * positive("sample rate", sample_rate) / positive("hop", hop)
     return math.ceil(frames - 1e-6)  # 0.07 * 100 is a hair over 7 in floating point, and means 7

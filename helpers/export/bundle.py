@@ -61,11 +61,11 @@ def bundle_directory(out: Path) -> Iterator[Path]:
     """
     temporary = None
     try:
-        if out.exists() and not out.is_dir():
-            raise InputError(f"{out} is a file; name a directory for the bundle.")
-        is_new = not out.exists()
+        is_new = not _exists(out)
+        if not is_new and not out.is_dir():
+            raise InputError(f"{out} is no directory; name one for the bundle.")
         home = files.existing_parent(out) if is_new else out  # on the disk that the bundle is to lie on
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=home))
+        temporary = Path(tempfile.mkdtemp(prefix=".", dir=home))
         yield temporary
         if is_new:
             temporary.chmod(files.usual_mode(0o777))  # mkdtemp's are for their owner alone
@@ -78,6 +78,15 @@ def bundle_directory(out: Path) -> Iterator[Path]:
     finally:
         if temporary is not None and temporary.exists():
             shutil.rmtree(temporary)
+
+
+def _exists(path: Path) -> bool:
+    """Whether something is there. Raises OSError for a name that can't be."""
+    try:
+        os.lstat(path)
+        return True
+    except FileNotFoundError:
+        return False
 
 
 def _replace_files(new: Path, out: Path) -> None:

@@ -13,6 +13,7 @@ from helpers.support.errors import InputError
 
 RULES = ("periodic", "width", "roll", "prefix", "suffix", "onsets", "beats", "random", "dropout", "codebooks")
 HOW = ("seed", "steps", "fine_steps", "temperature", "mask_temperature", "greedy", "typical_mass", "top_p")
+LARGEST_MASK = 1 << 28  # bytes
 NUMBERS = {  # options of `vamp`: type, default, what it is called, what it means
     "how to generate": (
         ("seed", int, 0, "N", "of the noise"),
@@ -159,10 +160,16 @@ def open_pipeline(arguments: argparse.Namespace):
 def load_mask(path: Path) -> np.ndarray:
     """The array in a .npy file; never a pickle."""
     try:
+        if path.stat().st_size > LARGEST_MASK:
+            raise InputError(f"{path} is too large for a mask.")
         mask = np.load(path, allow_pickle=False)
+    except MemoryError as error:  # its header says so; the file itself is small
+        raise InputError(f"{path} is not a mask: its header claims a gigantic array.") from error
     except OSError as error:
         raise InputError(f"cannot read the mask {path}: {error.strerror or 'not a .npy file'}.") from error
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, SyntaxError, RecursionError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(
             f"{path} is not a mask: save one with numpy.save, as whole numbers 0 and 1."
         ) from error

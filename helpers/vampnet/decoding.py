@@ -22,6 +22,7 @@ from helpers.support.config import is_whole
 from helpers.support.errors import InputError
 
 Logits = Callable[[np.ndarray], np.ndarray]  # codes (B, C, T) -> (B, P, T, V) for the last P codebooks
+SHARPEST, HOTTEST = 1e-6, 1e6  # temperatures beyond these leave float32 logits without order
 BLOCK = 128  # rows of logits that are sampled at once: with all that is computed of them they fit a cache
 
 
@@ -56,14 +57,10 @@ class Settings:
                 value is None and name in ("typical_mass", "top_p")
             )
             _require(number, name, value, "a number")
-        sharpest = 1e-6  # below it, float32 logits overflow
-        _require(
-            sharpest <= self.temperature < np.inf,
-            "temperature",
-            self.temperature,
-            "above 0 (for no noise: greedy)",
-        )
-        _require(0 <= self.mask_temperature < np.inf, "mask_temperature", self.mask_temperature, "0 or above")
+        for name, least in (("temperature", SHARPEST), ("mask_temperature", 0.0)):
+            value = getattr(self, name)
+            wanted = f"between {least:g} and {HOTTEST:g}" + (", or greedy for no noise" if least else "")
+            _require(least <= value <= HOTTEST, name, value, wanted)
         for name in ("typical_mass", "top_p"):
             value = getattr(self, name)
             _require(value is None or 0 < value <= 1, name, value, "above 0 and at most 1, or None for off")

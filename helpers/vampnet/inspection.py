@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from helpers.checkpoints import LORA_ENDINGS, Checkpoint
+from helpers.support.config import shown
 from helpers.support.tables import megabytes
 from helpers.transfer import WEIGHT_NORM_SPELLINGS
 from helpers.vampnet.codec import CodecConfig
@@ -23,7 +24,7 @@ def describe_checkpoint(checkpoint: Checkpoint) -> Iterator[str]:
     for part, size in _largest(sizes_by_part(checkpoint)):
         yield f"    {megabytes(size):>10}  {part}"
     for name, value in checkpoint.kwargs.items():
-        yield f"  {name} = {value!r:.100}"
+        yield f"  {shown(name)[1:-1]} = {shown(value)}"
     for line in unusual(checkpoint):
         yield f"  note: {line}"
 
@@ -62,6 +63,8 @@ def sizes_by_part(checkpoint: Checkpoint) -> dict[str, int]:
 def unusual(checkpoint: Checkpoint) -> Iterator[str]:
     """What a reader of the file should know beyond its shape."""
     tensors = checkpoint.tensors
+    if checkpoint.prefix:
+        yield f"every name begins with {checkpoint.prefix!r}, which is left out here"
     for (gain, direction), words in zip(WEIGHT_NORM_SPELLINGS, ("as trained", "re-saved by a newer PyTorch")):
         count = sum(name.endswith(f".{gain}") for name in tensors)
         if count:
@@ -72,7 +75,7 @@ def unusual(checkpoint: Checkpoint) -> Iterator[str]:
     broken = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
     if broken:
         yield f"NaN or infinite values in {_some(broken)}"
-    others = sorted(set(checkpoint.metadata) - {"kwargs"})
+    others = sorted(map(str, set(checkpoint.metadata) - {"kwargs"}))
     if others:
         yield f"metadata besides kwargs: {_some(others)}"
 

@@ -1,7 +1,6 @@
 """A vamp that can be made again: the sound, and beside it, as JSON, what it was made from."""
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -75,7 +74,7 @@ def save_take(
 def load_take(path: str | os.PathLike) -> Take:
     """Read the JSON file of `save_take`. Raises InputError for any other."""
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = files.parse_json(Path(path).read_bytes())
         mask = np.array([[int(place) for place in book] for book in content["mask"]], np.int64)[None]
         take = Take(mask, dict(content["settings"]), str(content["input"]), str(content["tokens"]))
     except OSError as error:

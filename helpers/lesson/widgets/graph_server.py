@@ -25,6 +25,7 @@ POLICY = (
 )
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".json": "application/json",
          ".png": "image/png", ".ico": "image/x-icon"}  # fmt: skip
+SHOWN = "graph.onnx"  # what every file is called in its address: its own name may hold a # or a ?
 LARGEST_WEIGHT = 4_000_000  # bytes of one weight; a browser need not hold a gigabyte to draw a graph
 # Runs before netron's scripts. Cookies belong to the computer, not to a port: JupyterLab's could be read, and
 # netron's would stay. Its question whether it may report counts as answered, as no report could leave. And a
@@ -77,7 +78,7 @@ class GraphServer(ThreadingHTTPServer):
         path = self.files.get(key)
         if path is not None and name == f"{key}.html":
             return page((self.netron / "index.html").read_text(encoding="utf-8"), key, path.name).encode()
-        if path is not None and name == f"{key}/{path.name}":
+        if path is not None and name == f"{key}/{SHOWN}":
             return without_large_weights(path) if path.is_file() else None
         if name in OWN:
             return OWN[name].encode()
@@ -120,9 +121,8 @@ class _Page(BaseHTTPRequestHandler):
 
 def page(html: str, key: str, name: str) -> str:
     """netron's page, told which file to open, and as it is in netron's source tree: no release, no date."""
-    name = escape(name)
-    about = f'<meta name="version" content="0.0.0">\n<meta name="file" content="{key}/{name}">'
-    about += f'\n<meta name="identifier" content="{name}">\n<script src="guest.js"></script>'
+    about = f'<meta name="version" content="0.0.0">\n<meta name="file" content="{key}/{SHOWN}">'
+    about += f'\n<meta name="identifier" content="{escape(name)}">\n<script src="guest.js"></script>'
     html = re.sub(r'<meta name="date"[^>]*>', "", html)
     return re.sub(r'<meta name="version"[^>]*>', lambda _: about, html)
 

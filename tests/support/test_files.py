@@ -1,0 +1,108 @@
+"""Writing files: what is there is respected, and nothing is lost or half-written."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from refusals import refused
+
+from helpers.support.errors import InputError, plain
+from helpers.support.files import check_outputs, parse_json, read_json, written_whole
+
+posix = pytest.mark.skipif(os.name != "posix", reason="pipes and permissions of POSIX")
+
+
+def write(path, text="new"):
+    with written_whole(path) as temporary:
+        temporary.write_text(text)
+
+
+@posix
+def test_a_pipe_and_a_device_are_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/null")):
+        with refused(str(path), "a device or a pipe"):
+            write(path)
+        with refused(str(path)):
+            check_outputs([path])
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+@posix
+def test_a_link_is_followed_and_permissions_stay(tmp_path):
+    real, link = tmp_path / "real.txt", tmp_path / "link.txt"
+    real.write_text("old")
+    real.chmod(0o640)
+    link.symlink_to(real)
+    write(link)
+    assert link.is_symlink() and real.read_text() == "new" and stat.S_IMODE(real.stat().st_mode) == 0o640
+    dangling = tmp_path / "dangling"
+    dangling.symlink_to(tmp_path / "later")
+    write(dangling)
+    assert dangling.is_symlink() and (tmp_path / "later").read_text() == "new"
+
+
+@pytest.mark.parametrize("length", [200, 250, 255])
+def test_any_name_that_the_disk_takes_can_be_written(tmp_path, length):
+    name = "n" * (length - 4) + ".wav"
+    check_outputs([tmp_path / name])
+    write(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_name_that_is_too_long_is_told_before_the_work(tmp_path):
+    with refused("cannot write"):
+        check_outputs([tmp_path / ("n" * 300)])
+    with refused("cannot write"):
+        write(tmp_path / ("n" * 300))
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_file_under_two_names_is_told(tmp_path):
+    (tmp_path / "in.wav").write_text("sound")
+    os.link(tmp_path / "in.wav", tmp_path / "same.wav")
+    (tmp_path / "sub").mkdir()
+    with refused("the same file"):
+        check_outputs([tmp_path / "out", tmp_path / "sub" / ".." / "out"])
+    with refused("the same file"):
+        check_outputs([tmp_path / "same.wav"], [tmp_path / "in.wav"])
+    with refused("a directory"):
+        check_outputs([tmp_path / "sub"])
+    check_outputs([tmp_path / "a", None, tmp_path / "b"], [tmp_path / "in.wav", None])
+
+
+def test_nothing_stays_after_an_error(tmp_path):
+    (tmp_path / "kept").write_text("old")
+    for path in (tmp_path / "kept", tmp_path / "not" / "yet"):
+        with pytest.raises(KeyboardInterrupt), written_whole(path) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"] and (tmp_path / "kept").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"a":' * 100_000, "1" * 10_000, "", "\x00", "{'a': 1}", "NaN}"]
+)
+def test_absurd_json_is_one_line(tmp_path, text):
+    path = tmp_path / "bundle.json"
+    path.write_text(text)
+    with refused(str(path), "not JSON"):
+        read_json(path)
+    with pytest.raises(ValueError):
+        parse_json(text)
+
+
+def test_what_is_no_file_is_not_read(tmp_path):
+    for path in (tmp_path, tmp_path / "absent"):
+        with refused(str(path)):
+            read_json(path)
+
+
+@given(st.text())
+def test_a_strangers_text_cannot_move_a_cursor(text):
+    assert plain(text).isprintable() or plain(text) == ""
+    message = str(InputError(f"the file says {text}."))
+    assert "\n" not in message and "\x1b" not in message
