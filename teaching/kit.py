@@ -18,7 +18,7 @@ from teaching import originals
 COURSE = (
     ".ci", ".gitattributes", ".gitignore", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "README.md",
     "course.py", "data", "environment.yml", "helpers", "models", "notebooks", "pyproject.toml",
-    "requirements.lock", "teaching", "tests",
+    "requirements.lock", "teaching", "tests", "workshop",
 )  # fmt: skip
 WHEELS, NOTE = "wheels", "kit.json"  # in the kit; in its wheels
 OLDEST_GLIBC = 5  # 2.5: the first that wheels with a version in their name can be for
@@ -137,9 +137,10 @@ def course_files(root: Path, leave_out: Path) -> Iterator[Path]:
 
 
 def ignored(path: Path, root: Path, patterns: list[str], is_folder: bool) -> bool:
-    """Whether .gitignore names it: patterns are plain names, or with a slash first paths from the root."""
-    inside = path.relative_to(root)
+    """Whether .gitignore names it: plain names, or with a slash first paths from the root; ! takes back."""
+    inside, found = path.relative_to(root), False
     for pattern in patterns:
+        pattern, is_named = pattern.removeprefix("!"), not pattern.startswith("!")
         if pattern.endswith("/") and not is_folder:
             continue
         parts = pattern.strip("/").split("/")
@@ -148,8 +149,8 @@ def ignored(path: Path, root: Path, patterns: list[str], is_folder: bool) -> boo
         else:
             tail = inside.parts
         if len(parts) == len(tail) and all(map(fnmatch.fnmatchcase, tail, parts)):
-            return True
-    return False
+            found = is_named
+    return found
 
 
 def noted(wheels: Path) -> list[str]:

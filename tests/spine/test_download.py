@@ -459,7 +459,7 @@ def test_a_full_disk_is_one_line(server, network, tmp_path, monkeypatch):
         def write(self, data):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module, "open", lambda path, mode: Full(path, mode), raising=False)
+    monkeypatch.setattr(fetch, "open", lambda path, mode: Full(path, mode), raising=False)
     with pytest.raises(InputError, match="No space left on device"):
         download("vampnet", tmp_path, files=["c2f.pth"], network=network)
     assert names(tmp_path) == [part_name("c2f.pth", BASE["c2f.pth"])]
@@ -565,7 +565,7 @@ def test_an_archive_that_does_not_hold_the_files_is_one_line(server, network, tm
 
 def test_the_listing_tells_names_files_sizes_and_licence(server, network):
     text = available(network=network)
-    for words in ("vampnet", "hugggof/vampnet", "loras/opera", "coarse.pth 0.0 MB", "CC BY-NC-SA 4.0"):
+    for words in ("vampnet", "hugggof/vampnet", "loras/opera", "coarse.pth 0.02 MB", "CC BY-NC-SA 4.0"):
         assert words in text
     assert "loras/opera" not in available("vampnet", network)
 

@@ -4,13 +4,14 @@ Each entry puts in one bug and names the golden arrays that must notice it. The 
 signal conditioning are shown the same in the last test; `test_audio` holds their golden comparison.
 """
 
+import importlib
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
 from helpers import layers
-from helpers.audio import loudness as loudness_module
 from helpers.vampnet import codec, decoding
 from helpers.vampnet import pipeline as runtime
 from tests.spine.test_audio import test_golden_conditioning as conditioning_holds
@@ -307,10 +308,9 @@ def test_a_bug_in_the_padding_of_fine_chunks_is_noticed(generated, torch_pipelin
 
 
 def test_a_wrong_meter_is_noticed(golden, monkeypatch):
-    right = loudness_module.loudness
+    meter = importlib.import_module("helpers.audio.loudness")  # the package has a function of that name
+    right = meter.loudness
     conditioning_holds(golden)
-    monkeypatch.setattr(
-        loudness_module, "loudness", lambda *arguments, **options: right(*arguments, **options) + 0.02
-    )
+    monkeypatch.setattr(meter, "loudness", lambda *arguments, **options: right(*arguments, **options) + 0.02)
     with pytest.raises(AssertionError):
         conditioning_holds(golden)

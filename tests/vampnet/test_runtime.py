@@ -467,7 +467,7 @@ class Wall(importlib.abc.MetaPathFinder):
 
 sys.meta_path.insert(0, Wall())
 import numpy as np
-from helpers.runtime import Pipeline
+from helpers.vampnet.pipeline import Pipeline
 p = Pipeline.open(sys.argv[1])
 audio = (0.1 * np.random.default_rng(0).standard_normal(5000)).astype(np.float32)
 codes = p.encode(audio, p.sample_rate, condition=False)
