@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -18,7 +19,7 @@ import torch
 
 from helpers.lesson import plots
 from helpers.lesson.checks import computer
-from helpers.lesson.checks.verdict import MIME_TYPE, NOT_YET
+from helpers.lesson.checks.verdict import MIME_TYPE, NOT_YET, RIGHT
 from helpers.support.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,7 +40,7 @@ import gc
 
 import ipywidgets
 
-from helpers.widgets import Live
+from helpers.lesson.widgets import Live
 
 widgets = [thing for thing in gc.get_objects() if issubclass(type(thing), ipywidgets.Widget)]
 for end in (0, -1):
@@ -89,12 +90,18 @@ def test_there_is_a_first_notebook():
 # --- Running ----------------------------------------------------------------------------------------------
 
 
-def executed(path: Path, afterwards: str = "", checkpoint: Path | None = None) -> nbformat.NotebookNode:
+def executed(
+    path: Path, afterwards: str = "", checkpoint: Path | None = None, also: Path | None = None
+) -> nbformat.NotebookNode:
     """The notebook after a run without a network, and some code after it; a cell that fails raises.
 
-    checkpoint: the directory to put in place of the course's.
+    checkpoint: the directory to put in place of the course's. also: a notebook whose cells follow in the same
+    kernel, each with "also" in its metadata.
     """
     notebook = read(path)
+    for cell in read(also).cells if also else []:
+        cell.metadata["also"] = True
+        notebook.cells.append(cell)
     for cell in notebook.cells if checkpoint else []:
         cell.source = cell.source.replace(SETTING, f"Path({str(checkpoint)!r})")
     notebook.cells.insert(0, nbformat.v4.new_code_cell(NO_NETWORK))
@@ -105,18 +112,21 @@ def executed(path: Path, afterwards: str = "", checkpoint: Path | None = None) -
     return client.execute()
 
 
-def verdicts(notebook: nbformat.NotebookNode) -> dict[str, str]:
-    """Exercise -> state, of every check that a run notebook shows."""
-    shown = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
+def verdicts(run: Iterable[nbformat.NotebookNode]) -> dict[str, str]:
+    """Exercise -> state, of every check that cells show after a run."""
+    shown = [output.get("data", {}) for cell in run for output in cell.get("outputs", [])]
     found = [data[MIME_TYPE] for data in shown if MIME_TYPE in data]
     return {one["exercise"]: one["state"] for one in found}
 
 
 @each_notebook
-def test_runs_top_to_bottom_without_network_and_without_noise(path):
-    notebook = executed(path, TOUCH_EVERYTHING)  # what fails in a callback, a plain run doesn't show
+def test_runs_top_to_bottom_and_its_solutions_are_right(path):
+    """One run: the notebook as it is given out, its solutions, and every widget touched at the end."""
+    run = executed(path, TOUCH_EVERYTHING, also=ROOT / "notebooks" / "solutions" / path.name)
+    given, solved = ([c for c in run.cells if bool(c.metadata.get("also")) == also] for also in (False, True))
+    check_solutions(path, verdicts(solved))
     seen = ""
-    for cell in notebook.cells:
+    for cell in given:
         outputs = cell.get("outputs", [])
         for output in outputs:
             assert output.get("name") != "stderr", f"'{cell.id}' prints to stderr: {output.text}"
@@ -127,7 +137,27 @@ def test_runs_top_to_bottom_without_network_and_without_noise(path):
     shares = re.findall(r"equal tokens: (\S+)", seen)
     assert set(shares) <= {"100.00%"}
     assert path.stem != "00_start_here" or len(shares) == 2
-    assert set(verdicts(notebook).values()) <= {NOT_YET}, "an exercise starts out unsolved"
+    assert set(verdicts(given).values()) <= {NOT_YET}, "an exercise starts out unsolved"
+
+
+def check_solutions(path: Path, found: dict[str, str]) -> None:
+    """All that the notebook asks is answered, and right."""
+    assert set(found.values()) == {RIGHT}, found
+    source = "\n".join(cell.source for cell in cells(path, "code"))
+    asked = set(re.findall(r"^checks\.(\w+)\(", source, re.MULTILINE)) - {"environment"}
+    assert set(found) == asked
+    assert 2 <= len(asked) <= 4
+
+
+def test_every_notebook_has_its_solutions():
+    solutions = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
+    assert [path.name for path in solutions] == [path.name for path in NOTEBOOKS]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.slow
+def test_the_solutions_stand_alone(path):
+    check_solutions(path, verdicts(executed(ROOT / "notebooks" / "solutions" / path.name).cells))
 
 
 @each_notebook
