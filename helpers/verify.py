@@ -200,7 +200,8 @@ def relative_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
     """The largest difference as a share of the largest value; infinite where shapes differ or NaNs are."""
     if ours.shape != theirs.shape or not np.isfinite(theirs).all():
         return float("inf")
-    return float(np.abs(ours - theirs).max() / np.abs(ours).max())
+    apart = np.abs(ours - theirs).max()
+    return float(apart / np.abs(ours).max()) if apart else 0.0
 
 
 def compare(what: str, module: nn.Module, graph: Graph, *inputs: Tensor) -> list[Comparison]:

@@ -20,11 +20,12 @@ from torch import Tensor, nn
 
 from helpers.export.graph import DEFAULT_OPSET, quiet
 from helpers.runtime.session import OnnxGraph
-from helpers.support.errors import InputError, first_line
+from helpers.support.errors import InputError
 from helpers.support.files import written_whole
 from helpers.support.tables import Table
 from helpers.verify import relative_difference
 
+LONGEST_REASON = 400  # letters
 CLOSE = 1e-5  # largest difference, relative to the largest output, that rounding alone may cause
 
 
@@ -76,28 +77,43 @@ def trace_layer(
     return path
 
 
-def refusal(layer: nn.Module, inputs: Sequence[Tensor]) -> str | None:
-    """Why the newer exporter can't express a layer, in one line; None if it can."""
+def refusal(
+    layer: nn.Module, inputs: Sequence[Tensor], dynamic: Sequence[dict[int, str]] | None = None
+) -> str | None:
+    """Why the newer exporter can't express a layer, in its own words; None if it can. As `export_layer`."""
     logging.disable(logging.CRITICAL)  # it says the same in hundreds of lines
     try:
         with quiet(), contextlib.redirect_stderr(io.StringIO()), torch.no_grad():
-            torch.onnx.export(layer.eval(), tuple(inputs), dynamo=True, verbose=False)
+            shapes = tuple(dynamic) if dynamic else None
+            torch.onnx.export(
+                layer.eval(),
+                tuple(inputs),
+                dynamo=True,
+                opset_version=DEFAULT_OPSET,
+                dynamic_shapes=shapes,
+                verbose=False,
+            )
     except torch.onnx.OnnxExporterError as error:
-        reason = re.search(r"<class '[^']+'>: (.+)", str(error))
-        return reason[1] if reason else type(error).__name__
+        reason = re.search(r"<class '[^']+'>: (.+?)(?:\n\n|\n.{0,3}<class|$)", str(error), re.DOTALL)
+        return " ".join(reason[1].split()) if reason else type(error).__name__
     finally:
         logging.disable(logging.NOTSET)
     return None
 
 
-def run_layer(path: str | os.PathLike, *inputs: Tensor) -> np.ndarray:
-    """The first output of an ONNX file for these inputs. Raises InputError with ONNX Runtime's reason."""
-    session = OnnxGraph(Path(path)).session
+def run_layer(path: str | os.PathLike, *inputs: Tensor) -> np.ndarray | tuple[np.ndarray, ...]:
+    """What an ONNX file gives for these inputs, several outputs as a tuple.
+
+    Raises InputError with ONNX Runtime's reason.
+    """
+    session = OnnxGraph(path).session
     feed = {wanted.name: given.numpy() for wanted, given in zip(session.get_inputs(), inputs, strict=True)}
     try:
-        return session.run(None, feed)[0]
+        outputs = session.run(None, feed)
     except Exception as error:  # onnxruntime raises many kinds
-        raise InputError(f"{Path(path).name} refuses {_shapes(inputs)}: {first_line(error)}") from error
+        reason = " ".join(str(error).split())[:LONGEST_REASON]
+        raise InputError(f"{Path(path).name} refuses {_shapes(inputs)}: {reason}") from error
+    return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
 
 @dataclass(frozen=True)
@@ -138,12 +154,19 @@ class LayerReport(Table):
 def compare_layer(
     name: str, layer: nn.Module, path: str | os.PathLike, *inputs: Tensor, reference: nn.Module | None = None
 ) -> LayerReport:
-    """An exported layer beside `reference` (None: the layer itself) on the same inputs."""
+    """An exported layer beside `reference` (None: the layer itself) on the same inputs; a row an output."""
     with torch.no_grad():
-        expected = (reference or layer)(*inputs).numpy()
-    found = run_layer(path, *inputs)
-    equal, largest = float((found == expected).mean()), relative_difference(expected, found)
-    return LayerReport((Row(name, _shapes(inputs), equal, largest),))
+        expected = _several((reference or layer)(*inputs))
+    rows = []
+    for i, (one, found) in enumerate(zip(expected, _several(run_layer(path, *inputs)), strict=True)):
+        equal = float((found == one.numpy()).mean()) if found.shape == one.shape else 0.0
+        called = name if len(expected) == 1 else f"{name}, output {i}"
+        rows.append(Row(called, _shapes(inputs), equal, relative_difference(one.numpy(), found)))
+    return LayerReport(tuple(rows))
+
+
+def _several(outputs: object) -> tuple:
+    return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 def together(*reports: LayerReport) -> LayerReport:

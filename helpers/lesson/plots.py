@@ -54,6 +54,22 @@ def _signal(audio: np.ndarray) -> np.ndarray:
     return batch[0, 0]
 
 
+def flow(rows: Sequence[Sequence[str]], here: Sequence[str] = (), ax: Axes | None = None) -> Axes:
+    """A plan: boxes in rows, an arrow from each to the next in its row; those in `here` are filled."""
+    with _axes(ax, height=0.75 * len(rows)) as ax:
+        for y, row in enumerate(rows):
+            for x, label in enumerate(row):
+                fill = (BLUE, "white") if label in here else (PALE, "black")
+                box = {"boxstyle": "round,pad=0.5", "facecolor": fill[0], "edgecolor": "none"}
+                ax.text(x, -y, label, ha="center", va="center", color=fill[1], bbox=box, fontsize=9)
+                if x:
+                    arrow = {"arrowstyle": "->", "color": GREY, "shrinkA": 34, "shrinkB": 34}
+                    ax.annotate("", (x, -y), (x - 1, -y), arrowprops=arrow)
+        ax.set(xlim=(-0.6, max(map(len, rows)) - 0.4), ylim=(0.6 - len(rows), 0.5))
+        ax.axis("off")
+    return ax
+
+
 def waveform(audio: np.ndarray, sample_rate: int, ax: Axes | None = None) -> Axes:
     """The signal over time, on the full scale from -1 to 1. Several channels are averaged."""
     signal = _signal(audio)

@@ -40,7 +40,7 @@ SLOW = """
 import time
 
 import ipywidgets
-from helpers.widgets import Live
+from helpers.lesson.widgets import Live
 
 begun, stopped = [], []
 

@@ -288,7 +288,7 @@ def test_environment_names_what_is_there():
 
 def test_environment_names_what_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)  # the import fails
-    monkeypatch.setattr("helpers.checkpoints.course_checkpoints", lambda: ROOT / "no_such_folder")
+    monkeypatch.setattr("helpers.vampnet.files.course_checkpoints", lambda: ROOT / "no_such_folder")
     monkeypatch.setattr(computer, "LEAST_DISK", 1 << 60)
     report = computer.environment()
     assert not report.good

@@ -40,6 +40,13 @@ def direction_length(v):
     return v.flatten(1).norm(dim=1)[:, None, None]
 
 
+def channels(x):
+    return x.chunk(2, dim=1)
+
+
+CURED = {"tuner": "python number", "smoother": "loop", "window": "stored"}
+
+
 def halves(x):
     return x.chunk(2, dim=-1)
 
@@ -152,11 +159,19 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
     (sound.most_important, [[0.3, 0.9, 0.2]], 1, [2, 0, 3, "first", 1.5]),
     (sound.needed_context, [in_context, WHOLE], 3, [2, 4, -1, "three", 3.2, float("nan")]),
     (
-        built.gated, [], lambda x: halves(x)[0] * F.gelu(halves(x)[1], approximate="tanh"),
+        built.wavenet_gate, [], lambda x: channels(x)[0].tanh() * channels(x)[1].sigmoid(),
         [
-            lambda x: halves(x)[1] * F.gelu(halves(x)[0], approximate="tanh"),
-            lambda x: halves(x)[0] * F.gelu(halves(x)[1]), lambda x: halves(x)[0] * halves(x)[1].sigmoid(),
-            lambda x: F.gelu(halves(x)[1], approximate="tanh"), lambda x: x, lambda x: halves(x)[0],
+            lambda x: channels(x)[1].tanh() * channels(x)[0].sigmoid(), lambda x: x, lambda x: channels(x)[0],
+            lambda x: channels(x)[0] * channels(x)[1].sigmoid(),
+            lambda x: channels(x)[0].tanh() * channels(x)[1].tanh(),
+            lambda x: halves(x)[0].tanh() * halves(x)[1].sigmoid(),
+        ],
+    ),
+    (
+        built.diagnosis, [], CURED,
+        [
+            CURED | {"tuner": "loop"}, CURED | {"smoother": "silence"}, CURED | {"window": "python number"},
+            CURED | {"window": "magic"}, ["loop"],
         ],
     ),
     (

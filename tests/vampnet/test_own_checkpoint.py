@@ -21,6 +21,7 @@ def test_most_notebooks_open_a_checkpoint():
     assert len(OPENING) == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", OPENING, ids=lambda path: path.stem)
 def test_one_setting_takes_the_notebook_to_another_checkpoint(path):
     assert settings(path) == 1

@@ -1,46 +1,66 @@
 """Checks of notebook 03, Layers that export."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from helpers.lesson.checks.tensors import expect, of_shape, within
-from helpers.lesson.checks.verdict import Wrong, called, close, exercise, number
+from helpers.lesson.checks.verdict import NotYet, Wrong, called, close, exercise, number
 
 REAL_WIDTH, REAL_HEADS = 1280, 20
 
 
 @exercise
-def gated(function: Callable[[torch.Tensor], torch.Tensor]) -> str:
-    """A function that is VampNet's gated GELU: (..., 2 n) -> (..., n)."""
-    x = torch.randn(2, 5, 12, generator=torch.Generator().manual_seed(0))
-    first, second = x.chunk(2, dim=-1)
-    said = f"12 numbers go in and 6 come out, {tuple(first.shape)}; the function gave"
+def wavenet_gate(function: Callable[[torch.Tensor], torch.Tensor]) -> str:
+    """A function that is WaveNet's gate, channels on axis 1: (B, 2 n, frames) -> (B, n, frames)."""
+    x = torch.randn(2, 12, 5, generator=torch.Generator().manual_seed(0))
+    first, second = x.chunk(2, dim=1)
+    said = f"12 channels go in and 6 come out, {tuple(first.shape)}; the function gave"
     answer = of_shape(called(function, x), first.shape, said)
     mistakes = {
-        "the halves are swapped: the first is the value, the second decides.": (
-            second * F.gelu(first, approximate="tanh")
+        "the halves are swapped: the first is the value, the second decides.": second.tanh()
+        * first.sigmoid(),
+        "the value goes through no curve; WaveNet bends it with the hyperbolic tangent.": (
+            first * second.sigmoid()
         ),
-        "that is the exact form of the curve; VampNet was trained with the tanh form.": (
-            first * F.gelu(second)
-        ),
-        "the halves are swapped, and the form of the curve is the exact one.": second * F.gelu(first),
-        "that gates with a sigmoid instead of a GELU.": first * second.sigmoid(),
-        "that is the plain product of the halves; the gate goes through the curve first.": first * second,
-        "the halves are added; the gate is multiplied with the value.": (
-            first + F.gelu(second, approximate="tanh")
-        ),
-        "both halves go through the curve; only the gate does.": (
-            F.gelu(first, approximate="tanh") * F.gelu(second, approximate="tanh")
-        ),
-        "that is the curve alone; it should multiply the other half.": F.gelu(second, approximate="tanh"),
+        "the gate goes through no curve; it should lie between 0 and 1.": first.tanh() * second,
+        "both halves go through tanh; a gate is no lower than 0.": first.tanh() * second.tanh(),
+        "both halves go through the sigmoid; the value may be negative.": first.sigmoid() * second.sigmoid(),
+        "that is VampNet's gate; here it is another model's.": first * F.gelu(second, approximate="tanh"),
+        "the halves are added; the gate is multiplied with the value.": first.tanh() + second.sigmoid(),
     }
-    right = first * F.gelu(second, approximate="tanh")
-    if expect(answer, right, mistakes, within(rtol=0, atol=1e-7)):
-        return "the second half decides how much of the first gets through."
-    raise Wrong("the result is none of the usual variants; check which half goes through the curve.")
+    if expect(answer, first.tanh() * second.sigmoid(), mistakes, within(rtol=0, atol=1e-6)):
+        return "another model, another axis, other curves: the same idea, checked by its numbers."
+    raise Wrong("the result is none of the usual variants; check the axis, and which half goes where.")
+
+
+CURES = {
+    "data": "torch.where computes both sides and takes one number from each place.",
+    "python number": "the length goes into a tensor before anything is computed with it.",
+    "loop": "one operation over the whole axis does what the loop did.",
+    "stored": "what depends on the length is made from the length, each time.",
+    "operator": "the same quantity, written with operators that ONNX has.",
+    "silence": "no message at all: only an input of another length tells.",
+}
+
+
+@exercise
+def diagnosis(answer: Mapping[str, str]) -> str:
+    """Patient -> name of the cure, for the three patients of the exercise."""
+    right = {"tuner": "python number", "smoother": "loop", "window": "stored"}
+    if not isinstance(answer, Mapping) or set(answer) != set(right):
+        raise Wrong(f"give a cure for each of {', '.join(right)}, as a dictionary.")
+    if any(cure is ... for cure in answer.values()):
+        raise NotYet
+    for cure in answer.values():
+        if cure not in CURES:
+            raise Wrong(f"{cure!r} is no cure of the clinic; there are {', '.join(CURES)}.")
+    wrong = [patient for patient, cure in answer.items() if cure != right[patient]]
+    if wrong:
+        raise Wrong(f"{len(wrong)} of 3 would not get well, {wrong[0]} among them: {CURES[answer[wrong[0]]]}")
+    return "all three get well, though two of them say the same thing."
 
 
 @exercise
@@ -54,7 +74,10 @@ def any_length(layer: nn.Module, bias: nn.Module) -> str:
         except Wrong as wrong:
             if n == 12:
                 raise
-            raise Wrong(f"it works for 12 frames, but for {n} {wrong}") from wrong
+            raise Wrong(
+                f"it works for 12 frames and fails for {n}: something in it still has the length 12. Where "
+                "is the bias computed, and for how many frames?"
+            ) from wrong
         if not isinstance(answer, torch.Tensor) or answer.shape != scores.shape:
             raise Wrong(f"for {n} frames the result should have the shape of the scores.")
         if torch.equal(answer, scores):
