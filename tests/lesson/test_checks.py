@@ -194,12 +194,14 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
         ],
     ),
     (
-        moved.lora_folded, [], lambda weight, down, up: weight + up @ down / len(down),
+        moved.lora_folded, [], lambda weight, down, up, alpha: weight + alpha / len(down) * up @ down,
         [
-            lambda weight, down, up: weight + up @ down, lambda weight, down, up: weight,
-            lambda weight, down, up: up @ down / 2, lambda weight, down, up: weight + (up @ down).T / 2,
-            lambda weight, down, up: weight + up @ down / 8, lambda weight, down, up: down @ up,
-            lambda weight, down, up: weight - up @ down / 2, lambda weight, down, up: 2 * weight,
+            lambda weight, down, up, alpha: weight + alpha * up @ down, lambda weight, *_: weight,
+            lambda weight, down, up, alpha: weight + up @ down / 2, lambda weight, *_: 2 * weight,
+            lambda weight, down, up, alpha: alpha / 2 * up @ down,
+            lambda weight, down, up, alpha: weight + alpha / 2 * (up @ down).T,
+            lambda weight, down, up, alpha: weight + 2 / alpha * up @ down,
+            lambda weight, down, up, alpha: down @ up,
         ],
     ),
     (

@@ -37,31 +37,31 @@ def file_name(function: Callable[[int, int, str], str], codec: Checkpoint) -> st
 
 
 @exercise
-def lora_folded(fold: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]) -> str:
-    """A function of weight (out, in), A (rank, in) and B (out, rank) that gives the folded weight."""
+def lora_folded(fold: Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]) -> str:
+    """A function of weight (out, in), A (rank, in), B (out, rank) and alpha that gives the folded weight."""
     generator = torch.Generator().manual_seed(0)
     weight, down, up = (torch.randn(size, generator=generator) for size in ((6, 6), (2, 6), (6, 2)))
+    alpha, product = 5.0, up @ down
     said = f"the folded weight has the shape of the weight, {tuple(weight.shape)}, not"
-    answer = of_shape(called(fold, weight.clone(), down, up), weight.shape, said)
+    answer = of_shape(called(fold, weight.clone(), down, up, alpha), weight.shape, said)
     mistakes = {
-        "the correction is not divided by the rank.": weight + up @ down,
-        "that is the correction alone; it belongs on top of the weight.": up @ down / 2,
-        "that is the correction alone, and not divided by the rank.": up @ down,
-        "the correction is multiplied by the rank; divide.": weight + up @ down * 2,
+        "the correction is not divided by the rank.": weight + alpha * product,
+        "alpha does nothing; it multiplies the correction.": weight + product / 2,
+        "neither alpha nor the rank do anything.": weight + product,
+        "that is the correction alone; it belongs on top of the weight.": alpha * product / 2,
+        "the correction is multiplied by the rank; divide.": weight + alpha * product * 2,
+        "alpha and the rank are swapped.": weight + 2 / alpha * product,
         "that divides by the number of inputs; the rank is the thin side of both matrices.": (
-            weight + up @ down / 6
+            weight + alpha * product / 6
         ),
-        "the weight is divided by the rank too; only the correction is.": (weight + up @ down) / 2,
-        "the correction is transposed: B comes first, then A.": weight + (up @ down).T / 2,
-        "that divides by eight; the rank of these matrices is another, read it from their shape.": (
-            weight + up @ down / 8
-        ),
+        "the weight is scaled too; only the correction is.": alpha / 2 * (weight + product),
+        "the correction is transposed: B comes first, then A.": weight + alpha * product.T / 2,
         "the weight comes back as it was: the pair was dropped, as in the failed attempt.": weight,
-        "the correction is taken away instead of added.": weight - up @ down / 2,
+        "the correction is taken away instead of added.": weight - alpha * product / 2,
     }
-    if expect(answer, weight + up @ down / 2, mistakes, within(rtol=1e-5, atol=1e-5)):
+    if expect(answer, weight + alpha / 2 * product, mistakes, within(rtol=1e-5, atol=1e-5)):
         return "the pair is in the weight now, and costs nothing any more."
-    raise Wrong("compare with W + B A / rank, number by number.")
+    raise Wrong("compare with W + alpha / rank B A, number by number.")
 
 
 @exercise
