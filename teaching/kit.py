@@ -16,8 +16,8 @@ from teaching import originals
 
 # What the course has beside course.py. Whatever else lies there, such as recordings, stays out of a kit.
 COURSE = (
-    ".ci", ".gitattributes", ".gitignore", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "README.md",
-    "course.py", "data", "environment.yml", "helpers", "models", "notebooks", "pyproject.toml",
+    ".ci", ".gitattributes", ".github", ".gitignore", "CITATION.cff", "CONTRIBUTING.md", "LICENSE",
+    "README.md", "course.py", "data", "environment.yml", "helpers", "models", "notebooks", "pyproject.toml",
     "requirements.lock", "teaching", "tests", "workshop",
 )  # fmt: skip
 WHEELS, NOTE = "wheels", "kit.json"  # in the kit; in its wheels

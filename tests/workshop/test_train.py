@@ -18,7 +18,7 @@ from helpers.vampnet.weights import transfer_codec, walk_codec
 from workshop.training import loop, losses, music, spectrum
 from workshop.training.loop import Budget, run
 from workshop.vampnet.training import command as command
-from workshop.vampnet.training import ties
+from workshop.vampnet.training import decoder, ties
 from workshop.vampnet.training.codec import CodecTraining, Recipe, learning_rate, trainable_codec
 from workshop.vampnet.training.quantizing import (
     Revival,
@@ -614,6 +614,29 @@ def test_a_decoder_can_go_on_alone_and_tokens_stay_the_same(trained, sounds, tmp
     assert not torch.equal(codec_later.decode(codes), codec.decode(codes))
     with pytest.raises(InputError, match="name one to begin with"):
         CodecTraining(recipe, sounds)
+
+
+def test_a_decoder_taught_by_adversaries_keeps_tokens_and_resumes_bit_for_bit(trained, sounds, tmp_path):
+    training, _, _ = trained
+    save_codec(tmp_path / "codec.pth", training.codec, TINY.kwargs, torch.float16)
+    recipe = decoder.Recipe(batch=2, frames=80, warm_up=1, n_coarse=1, check_clips=1, check_seconds=2.0)
+    whole, first = (decoder.DecoderTraining(recipe, sounds, tmp_path / "codec.pth") for _ in range(2))
+    for step in range(4):
+        losses = whole.step(step, 0.1)
+    for step in range(2):
+        first.step(step, 0.1)
+    torch.save(first.state_dict(), tmp_path / "state")
+    resumed = decoder.DecoderTraining(recipe, sounds, tmp_path / "codec.pth")
+    resumed.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
+    for step in range(2, 4):
+        assert resumed.step(step, 0.1).keys() == losses.keys()
+    for name, value in whole.mean.state_dict().items():
+        assert torch.equal(value, resumed.mean.state_dict()[name]), name
+    assert {"score", "linear_db", "buzz_db", "log_mel"} <= whole.check().keys()
+    whole.save(tmp_path / "later.pth")
+    before, after = (checkpoints.read(tmp_path / name).tensors for name in ("codec.pth", "later.pth"))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed and all(name.startswith("decoder.") for name in changed)
 
 
 def test_an_encoder_can_learn_the_spectrum_alone(trained, sounds, tmp_path, monkeypatch):
