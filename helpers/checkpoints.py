@@ -20,11 +20,13 @@ from torch import Tensor
 
 from helpers.support.config import shown
 from helpers.support.errors import InputError
-from helpers.support.files import sha256
+from helpers.support.files import read_json, sha256
 
 LORA_ENDINGS = (".lora_A", ".lora_B")
 WEIGHT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 WRAPPERS = ("module.", "_orig_mod.", "ema_model.")
+SAFETENSORS, SAFETENSORS_INDEX = "model.safetensors", "model.safetensors.index.json"
+MOST_SHARDS = 1000
 NUMERIC_KINDS = "biuf"  # the numpy kinds a scalar in the metadata may have
 
 
@@ -58,23 +60,13 @@ def read(path: str | os.PathLike) -> Checkpoint:
     Tensors are mapped from the file, not copied: reading 1.3 GB takes no memory until they are used.
     """
     path = Path(path)
-    content = _load(path)
-    if not isinstance(content, dict):
-        raise InputError(
-            f"{path} holds a {type(content).__name__}, not a checkpoint (a dict with 'state_dict')."
-        )
-    content = _plain(content)
+    content = read_dict(path)
     tensors, metadata = (
         (content["state_dict"], content.get("metadata")) if "state_dict" in content else (content, {})
     )
-    if not isinstance(tensors, dict) or not tensors or not all(isinstance(name, str) for name in tensors):
-        raise InputError(f"{path} is not a checkpoint: it has no named tensors.")
-    n_bytes = path.stat().st_size
+    tensors = named_tensors(path, tensors)
     prefix = _shared_prefix(tensors)
-    tensors = {
-        name.removeprefix(prefix): _checked(path, name, tensor, n_bytes)
-        for name, tensor in _plain(tensors).items()
-    }
+    tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     metadata = _plain(metadata) if isinstance(metadata, dict) else {}
     if isinstance(metadata.get("kwargs"), dict):
         metadata["kwargs"] = _plain(metadata["kwargs"])
@@ -84,6 +76,69 @@ def read(path: str | os.PathLike) -> Checkpoint:
             f"{path} has no metadata 'kwargs', so the shape of its model is unknown: not a VampNet file."
         )
     return checkpoint
+
+
+def read_dict(path: str | os.PathLike) -> dict:
+    """What a `.pth` or `.bin` file holds, safely: tensors and plain values by name. Raises InputError."""
+    content = _load(Path(path))
+    if not isinstance(content, dict):
+        raise InputError(
+            f"{path} holds a {type(content).__name__}, not a checkpoint (a dict with 'state_dict')."
+        )
+    return _plain(content)
+
+
+def named_tensors(path: Path, tensors: object) -> dict[str, Tensor]:
+    """A dict from the file at `path` as weights by name. Raises InputError for what cannot be that."""
+    if not isinstance(tensors, dict) or not tensors or not all(isinstance(name, str) for name in tensors):
+        raise InputError(f"{path} is not a checkpoint: it has no named tensors.")
+    n_bytes = path.stat().st_size
+    return {name: _checked(path, name, tensor, n_bytes) for name, tensor in _plain(tensors).items()}
+
+
+def safetensors_files(directory: Path) -> list[Path]:
+    """`model.safetensors`, or the shards that the index beside it names. Raises InputError."""
+    index = directory / SAFETENSORS_INDEX
+    if not index.is_file():
+        return [directory / SAFETENSORS]
+    content = read_json(index)
+    named = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(named, dict) or not all(isinstance(name, str) for name in named.values()):
+        raise InputError(f"{index} is damaged: it names no shards.")
+    names = sorted(set(named.values()))
+    for name in names:
+        if Path(name).name != name or not name.endswith(".safetensors") or len(names) > MOST_SHARDS:
+            raise InputError(f"{index} names {shown(name)}, which is no shard beside it.")
+    return [directory / name for name in names]
+
+
+def read_safetensors(paths: Iterable[Path]) -> dict[str, Tensor]:
+    """The tensors of one model in safetensors files, mapped and not copied. Raises InputError.
+
+    The format (huggingface.co/docs/safetensors) is a table of names and the numbers behind it: nothing runs.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    tensors: dict[str, Tensor] = {}
+    for path in paths:
+        try:
+            if not path.is_file():
+                raise InputError(f"there is no file {path}.")
+            found = load_file(path)
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror or error}.") from error
+        except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"{path} is damaged or not a safetensors file; download it again, or name another file."
+            ) from error
+        twice = sorted(tensors.keys() & found.keys())
+        if twice:
+            raise InputError(f"{path} holds {shown(twice[0])}, which another shard holds too.")
+        tensors |= named_tensors(path, found)
+    return tensors
 
 
 def _shared_prefix(names: Iterable[str]) -> str:

@@ -116,20 +116,22 @@ class RelativePositionBias(nn.Module):
 class RelativeAttention(nn.Module):
     """Multi-head self-attention in both directions, with a position bias added to the scores.
 
-    x: (B, T, width), bias: (1, n_heads, T, T) -> (B, T, width). Projections have no bias.
+    x: (B, T, width), bias: (1 or B, n_heads, T, T) -> (B, T, width). Projections have no bias. `inner` is the
+    width of all heads together (None: `width`); `scale` multiplies the scores (None: size of a head ** -0.5).
     """
 
-    def __init__(self, width: int, n_heads: int):
+    def __init__(self, width: int, n_heads: int, inner: int | None = None, scale: float | None = None):
         super().__init__()
-        self.n_heads = n_heads
-        self.w_qs = nn.Linear(width, width, bias=False)
-        self.w_ks = nn.Linear(width, width, bias=False)
-        self.w_vs = nn.Linear(width, width, bias=False)
-        self.fc = nn.Linear(width, width, bias=False)
+        self.n_heads, self.scale = n_heads, scale
+        inner = inner or width
+        self.w_qs = nn.Linear(width, inner, bias=False)
+        self.w_ks = nn.Linear(width, inner, bias=False)
+        self.w_vs = nn.Linear(width, inner, bias=False)
+        self.fc = nn.Linear(inner, width, bias=False)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         q, k, v = (self.split_heads(project(x)) for project in (self.w_qs, self.w_ks, self.w_vs))
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=self.scale)
         return self.fc(attended.transpose(1, 2).flatten(2))
 
     def split_heads(self, x: Tensor) -> Tensor:

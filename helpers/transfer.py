@@ -5,9 +5,10 @@ else is an error that names it: a missing tensor, one that nobody asked for, a w
 went where is in the `TransferReport`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -212,6 +213,16 @@ class Transfer:
                 f"{target}.weight", (f"{prefix}.weight", *adapters), "LoRA folded", weight.double() + update
             )
 
+    def split(self, targets: Sequence[str], source: str) -> None:
+        """One source that holds several parameters, one below the other."""
+        shapes = [tuple(self.targets[target].shape) for target in targets]
+        tensor = self.take(source, (sum(shape[0] for shape in shapes), *shapes[0][1:]))
+        if tensor is None:
+            return
+        self.values |= zip(targets, (part.float() for part in tensor.split([shape[0] for shape in shapes])))
+        whole = tuple(tensor.shape)
+        self.rows.append(TransferRow((source,), " + ".join(targets), whole, f"split in {len(targets)}"))
+
     def leave(self, source: str, reason: str) -> None:
         """Name a tensor that is deliberately not used."""
         tensor = self.tensors.get(source)
@@ -250,3 +261,25 @@ class Move(Protocol):
     def conv(self, target: str, prefix: str) -> None: ...
 
     def linear(self, target: str, prefix: str, alpha: float | None = None) -> None: ...
+
+    def split(self, targets: Sequence[str], source: str) -> None: ...
+
+
+Built = TypeVar("Built", bound=nn.Module)
+
+
+def check_depth(path: Path, n_parts: int, tensors: Mapping[str, Tensor]) -> None:
+    """A part has at least one tensor: don't start to build what a hostile file only claims to hold."""
+    if n_parts > len(tensors):
+        raise InputError(
+            f"{path}: the metadata describes {n_parts} layers, the file holds {len(tensors)} tensors."
+        )
+
+
+def built(path: Path, kind: Callable[[object], Built], config: object) -> Built:
+    """The module, its parameters shapes without memory: the weights come from the file at `path`."""
+    try:
+        with torch.device("meta"):
+            return kind(config)
+    except (RuntimeError, TypeError, OverflowError) as error:  # PyTorch's ways to say: too large a shape
+        raise InputError(f"{path}: no model can be as large as the metadata describes.") from error

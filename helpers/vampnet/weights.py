@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from helpers import checkpoints
 from helpers.audio.signal import seconds_to_frames
 from helpers.checkpoints import LORA_ENDINGS, Checkpoint
 from helpers.support.config import shown
 from helpers.support.errors import InputError
-from helpers.transfer import Move, Transfer, TransferReport, TransferRow
+from helpers.transfer import Move, Transfer, TransferReport, TransferRow, built, check_depth
 from helpers.vampnet.codec import Codec, CodecConfig
 from helpers.vampnet.files import find
 from helpers.vampnet.spec import Spec
@@ -57,8 +57,9 @@ def pipeline_spec(codec: CodecConfig, coarse: VampNetConfig, c2f: VampNetConfig)
 def transfer_codec(checkpoint: Checkpoint) -> tuple[Codec, TransferReport]:
     """Build the codec that a checkpoint describes and fill it. Raises InputError."""
     config = _config(checkpoint, CodecConfig, "encoder_rates", "codec")
-    _check_depth(checkpoint, len(config.encoder_rates) + len(config.decoder_rates) + config.n_codebooks)
-    codec = _built(checkpoint, Codec, config)
+    n_parts = len(config.encoder_rates) + len(config.decoder_rates) + config.n_codebooks
+    check_depth(checkpoint.path, n_parts, checkpoint.tensors)
+    codec = built(checkpoint.path, Codec, config)
     move = Transfer(checkpoint.path.name, codec, checkpoint.tensors)
     walk_codec(move, config)
     return codec, move.finish()
@@ -118,7 +119,7 @@ def transfer_vampnet(
     """
     _refuse_other_architectures(checkpoint)
     config = _config(checkpoint, VampNetConfig, "n_heads", "transformer")
-    _check_depth(checkpoint, config.n_layers)
+    check_depth(checkpoint.path, config.n_layers, checkpoint.tensors)
     tensors, replaced = _laid_over(checkpoint, loras)
     tables = {
         f"{CODEC}{name}": tensor
@@ -130,7 +131,7 @@ def transfer_vampnet(
             f"{checkpoint.path} reads {config.n_codebooks} codebooks, {codec.path} has {len(tables)}: "
             "they don't belong together."
         )
-    model = _built(checkpoint, VampNet, config)
+    model = built(checkpoint.path, VampNet, config)
     move = Transfer(checkpoint.path.name, model, tensors | tables)
     move.problems += [
         f"{shown(name)} is not part of this model" for name in tensors if name.startswith(CODEC)
@@ -190,28 +191,6 @@ def _config(checkpoint: Checkpoint, kind: type, telling: str, called: str) -> Co
         return kind.from_kwargs(checkpoint.kwargs)
     except InputError as error:
         raise InputError(f"{checkpoint.path}: {error}") from error
-
-
-def _check_depth(checkpoint: Checkpoint, n_parts: int) -> None:
-    """A part has at least one tensor: don't start to build what a hostile file only claims to hold."""
-    if n_parts > len(checkpoint.tensors):
-        raise InputError(
-            f"{checkpoint.path}: the metadata describes {n_parts} layers, "
-            f"the file holds {len(checkpoint.tensors)} tensors."
-        )
-
-
-def _built(checkpoint: Checkpoint, kind: type, config: CodecConfig | VampNetConfig) -> nn.Module:
-    """The module, its parameters shapes without memory: the weights come from the file."""
-    try:
-        with torch.device("meta"):
-            return kind(config)
-    except (
-        RuntimeError,
-        TypeError,
-        OverflowError,
-    ) as error:  # PyTorch's ways to say that a shape is too large
-        raise InputError(f"{checkpoint.path}: no model can be as large as the metadata describes.") from error
 
 
 def _refuse_other_architectures(checkpoint: Checkpoint) -> None:

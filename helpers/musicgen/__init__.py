@@ -1,0 +1,1 @@
+"""MusicGen: the next token of music, from a text and from what was played before."""
