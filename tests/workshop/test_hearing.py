@@ -32,7 +32,8 @@ def test_a_tone_has_its_own_level():
 
 @pytest.mark.parametrize("measure", [
     lambda heard: log_spectral_distance(heard, NOTE, RATE),
-    lambda heard: LinearSpectra()(as_batch(heard), as_batch(NOTE)).item(),
+    lambda heard: LinearSpectra()(as_batch(heard), as_batch(NOTE)).log.item(),
+    lambda heard: LinearSpectra()(as_batch(heard), as_batch(NOTE)).convergence.item(),
     lambda heard: -partial_noise_db(heard, RATE, 220),
 ])  # fmt: skip
 def test_noise_between_partials_is_heard_and_more_of_it_more(measure):

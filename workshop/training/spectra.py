@@ -4,6 +4,8 @@ Several window lengths at once (Yamamoto et al. 2020, "Parallel WaveGAN"): short
 resolve partials. 4096 samples at 44.1 kHz tell lines 22 Hz apart.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,22 +14,35 @@ WINDOWS = (512, 1024, 2048, 4096)  # samples
 FLOOR = 1e-5  # of a full-scale tone: -100 dB
 
 
+class Apart(NamedTuple):
+    """Two views of one difference, each (B,), means over all windows."""
+
+    log: Tensor  # mean |difference| of log10 magnitudes: the quiet counts as much as the loud
+    convergence: Tensor  # |difference of magnitudes| / |magnitudes|, Frobenius norms: the loud decides
+
+
 class LinearSpectra(nn.Module):
-    """Mean absolute difference of log10 magnitudes, over all windows. Two (B, 1, N) -> (B,)."""
+    """How far `one` is from `other`, (B, 1, N) both.
+
+    The convergence (Arik et al. 2019, "Fast spectrogram inversion using multi-head convolutional neural
+    networks") holds strong partials at their level, of which the logarithm alone gives some away.
+    """
 
     def __init__(self, windows: tuple[int, ...] = WINDOWS):
         super().__init__()
         self.windows = windows
 
-    def forward(self, one: Tensor, other: Tensor) -> Tensor:
-        apart = [(_log(one, n) - _log(other, n)).abs().mean((1, 2)) for n in self.windows]
-        return sum(apart) / len(apart)
+    def forward(self, one: Tensor, other: Tensor) -> Apart:
+        pairs = [(_magnitudes(one, n), _magnitudes(other, n)) for n in self.windows]
+        logs = [(a.log10() - b.log10()).abs().mean((1, 2)) for a, b in pairs]
+        shares = [(a - b).norm(dim=(1, 2)) / b.norm(dim=(1, 2)) for a, b in pairs]
+        return Apart(sum(logs) / len(logs), sum(shares) / len(shares))
 
 
-def _log(audio: Tensor, n_fft: int) -> Tensor:
+def _magnitudes(audio: Tensor, n_fft: int) -> Tensor:
     lines = spectrum(audio, n_fft)
-    power = lines.real.square() + lines.imag.square()
-    return 0.5 * (power + FLOOR**2).log10()  # smooth where there is next to nothing
+    # Never below FLOOR, and smooth where there is next to nothing.
+    return (lines.real.square() + lines.imag.square() + FLOOR**2).sqrt()
 
 
 def spectrum(audio: Tensor, n_fft: int) -> Tensor:

@@ -49,10 +49,11 @@ class Recipe:
     rate_adversaries: float = 3e-4
     warm_up: int = 200  # steps in which the adversaries learn alone, before the decoder listens to them
     memory: float = 0.998  # of the running mean of the weights, a step
-    linear: float = 20.0  # this and the next four: the losses' weights
-    mel: float = 4.0
+    linear: float = 20.0  # this and the next five: the losses' weights
+    convergence: float = 10.0
+    mel: float = 24.0
     waveform: float = 4.0
-    adversarial: float = 1.0
+    adversarial: float = 0.6
     features: float = 4.0
     check_clips: int = 8
     check_seconds: float = 4.0
@@ -118,8 +119,9 @@ class DecoderTraining:
         if step < recipe.warm_up:
             return {"against": against}
         apart = self.linear(rebuilt, audio)
-        self.segments.note(chosen, apart.detach().numpy())
-        loss = recipe.linear * apart.mean() + recipe.mel * self.mel(rebuilt, audio).mean()
+        self.segments.note(chosen, apart.log.detach().numpy())
+        loss = recipe.linear * apart.log.mean() + recipe.convergence * apart.convergence.mean()
+        loss = loss + recipe.mel * self.mel(rebuilt, audio).mean()
         is_exact = (depths > recipe.n_coarse).to(audio.dtype)
         off = ((rebuilt - audio).abs().mean((1, 2)) * is_exact).sum() / is_exact.sum().clamp(min=1)
         loss = loss + recipe.waveform * off + self._persuade(audio, rebuilt)
