@@ -1,12 +1,23 @@
 """Measures that hear noise, a buzz and blunt onsets; losses and adversaries for a decoder that has them."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
 import torch
 
 from workshop.__main__ import main
-from workshop.scoring.hearing import buzz_db, log_spectral_distance, onset_sharpness, partial_noise_db
+from workshop.scoring.hearing import (
+    buzz_db,
+    log_spectral_distance,
+    noise_over_reference_db,
+    onset_sharpness,
+    partial_noise_db,
+    pitch,
+)
+from workshop.scoring.perception import opinion
 from workshop.training.discriminators import (
     Discriminators,
     discriminator_loss,
@@ -14,6 +25,7 @@ from workshop.training.discriminators import (
     generator_loss,
 )
 from workshop.training.spectra import LinearSpectra, spectrum
+from workshop.vampnet.evaluation.hearing import Heard, report
 
 RATE, FRAME_RATE = 44100, 44100 / 768
 TIME = np.arange(2 * RATE) / RATE
@@ -43,6 +55,25 @@ def test_noise_between_partials_is_heard_and_more_of_it_more(measure):
 
 def test_the_same_sound_is_at_no_distance():
     assert log_spectral_distance(NOTE, NOTE, RATE) == 0
+
+
+@pytest.mark.parametrize("f0", [110.0, 233.1, 440.0, 987.8])
+def test_the_pitch_of_a_note_is_found_and_of_anything_else_not(f0):
+    note, other = (
+        sum(np.sin(2 * np.pi * f * k * TIME[:8192] + k) / k for k in range(1, 12)) / 8
+        for f in (f0, 1.618 * f0)  # far from any simple interval, whose two notes would repeat together
+    )
+    assert pitch(note, RATE) == pytest.approx(f0, rel=2e-3)
+    assert pitch(note + other, RATE) is None
+    assert pitch(note + 3 * NOISE[:8192], RATE) is None and pitch(0 * note, RATE) is None
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.1])
+def test_noise_over_the_reference_counts_decibels_and_no_level(gain):
+    quiet, loud = NOTE + 1e-4 * NOISE, NOTE + 1e-2 * NOISE
+    assert noise_over_reference_db(gain * loud, quiet, RATE) == pytest.approx(40, abs=1.5)
+    assert noise_over_reference_db(gain * quiet, quiet, RATE) == pytest.approx(0, abs=1e-3)
+    assert np.isnan(noise_over_reference_db(NOISE, NOISE, RATE))  # no note, no partials
 
 
 def test_what_repeats_with_every_frame_is_a_buzz():
@@ -78,6 +109,23 @@ def test_adversaries_learn_to_tell_and_a_decoder_could_learn_from_them():
     (generator_loss(opinions[1]) + feature_loss(*opinions)).backward()
     assert decoded.grad.abs().sum() > 0 and decoded.grad.isfinite().all()
     assert feature_loss(opinions[0], opinions[0]).item() == 0 < feature_loss(*opinions).item()
+
+
+def test_an_opinion_falls_with_noise_and_is_missing_without_its_package(monkeypatch):
+    noisy = [NOTE + gain * NOISE for gain in (0, 0.01, 0.1)]
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "zimtohrli", None)
+        assert np.isnan(opinion(NOTE, NOTE, RATE))
+    pytest.importorskip("zimtohrli")
+    best, middle, worst = (opinion(heard, NOTE, RATE) for heard in noisy)
+    assert 5 >= best > middle > worst >= 1
+
+
+def test_means_leave_out_what_a_clip_does_not_have():
+    rows = [Heard(name, (0.5, 1, 2, noise, 4, 5, 6, 7, np.nan)) for name, noise in (("a", 3), ("b", np.nan))]
+    table = report(rows, Path("models/some"), {"another, mean": rows[:1]}).splitlines()
+    noise = [line.split("|")[5].strip() for line in table if line.startswith("|")][2:]
+    assert noise == ["3.0", "-", "3.0", "3.0"]
 
 
 def test_the_command_writes_a_table(golden_dir, tmp_path, capsys):

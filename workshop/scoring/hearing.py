@@ -11,7 +11,11 @@ HIGHEST = 8000.0  # Hz, up to which it looks
 FLOOR_DB = -100.0  # of a full-scale tone
 LONG = 16384  # samples: lines 2.7 Hz apart at 44.1 kHz, for steady tones
 BUZZ_BAND = (2500.0, 10000.0)  # Hz
-CLEAR_DB = 30.0  # partials weaker than this below the strongest say nothing
+NOTE = 8192  # samples in which a note is looked for
+LOWEST_F0, HIGHEST_F0 = 100.0, 1500.0  # Hz
+PERIODIC = 0.95  # of the autocorrelation at the period, 1 for a sound that repeats exactly
+CLEAR_DB = 20.0  # partials must stand so far above what is between them, in the reference
+FEWEST_NOTES = 8  # frames: with fewer, a sound has no steady single notes to speak of
 
 
 def log_spectral_distance(heard: np.ndarray, reference: np.ndarray, sample_rate: int) -> float:
@@ -48,6 +52,46 @@ def partial_noise_db(audio: np.ndarray, sample_rate: int, f0: float) -> float:
     width = 6 * sample_rate / n  # the window's main lobe
     partials, between = power[inside & (off <= width)].sum(), power[inside & (off > width)].sum()
     return float(10 * np.log10((partials + 1e-20) / (between + 1e-20)))
+
+
+def noise_over_reference_db(heard: np.ndarray, reference: np.ndarray, sample_rate: int) -> float:
+    """How much more lies between the partials of single notes than in the reference; 0 is as clean.
+
+    Mean over the frames in which the reference is one steady note; NaN where it has hardly any.
+    """
+    found = []
+    for start in range(0, len(reference) - NOTE + 1, NOTE // 2):
+        one, other = (audio[start : start + NOTE] for audio in (heard, reference))
+        f0 = pitch(other, sample_rate)
+        if f0 and (clean := partial_noise_db(other, sample_rate, f0)) >= CLEAR_DB:
+            found.append(clean - partial_noise_db(one, sample_rate, f0))
+    return float(np.mean(found)) if len(found) >= FEWEST_NOTES else float("nan")
+
+
+def pitch(audio: np.ndarray, sample_rate: int) -> float | None:
+    """The fundamental in hertz of a sound that is one steady note, else None.
+
+    The first high peak of the autocorrelation, divided by that of the window (Boersma 1993).
+    """
+    first, last = int(sample_rate / HIGHEST_F0), int(sample_rate / LOWEST_F0)
+    window = np.hanning(len(audio))
+    lag, own = (_autocorrelation(x, last + 2) for x in ((audio - audio.mean()) * window, window))
+    if lag[0] <= len(audio) * 10 ** (FLOOR_DB / 10):
+        return None
+    ratio = lag / lag[0] * own[0] / own
+    inner = ratio[first : last + 1]
+    is_peak = (inner > ratio[first - 1 : last]) & (inner >= ratio[first + 1 : last + 2])
+    peaks = np.flatnonzero(is_peak & (inner > PERIODIC))
+    if not len(peaks):
+        return None
+    best = first + peaks[np.argmax(inner[peaks] > inner[peaks].max() - 0.02)]  # the first of equals
+    before, here, after = ratio[best - 1 : best + 2]
+    return float(sample_rate / (best + 0.5 * (before - after) / (before - 2 * here + after)))
+
+
+def _autocorrelation(audio: np.ndarray, n: int) -> np.ndarray:
+    lines = np.fft.rfft(audio, 2 * len(audio))
+    return np.fft.irfft(np.abs(lines) ** 2)[:n]
 
 
 def onset_sharpness(audio: np.ndarray, sample_rate: int) -> float:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import numpy as np
+
 from helpers import audio as sound
 from helpers.audio.clips import COURSE_CLIPS, Clip
 from helpers.audio.distance import RATE, at_44100, log_mel
@@ -78,6 +80,12 @@ def measure(clips: Sequence[Clip], on_clip: Callable[[], object] = lambda: None)
 def through_opus(clip: Clip, kbps: int) -> tuple[float, float]:
     """(log-mel distance, kbit/s of the file) of one clip at one rate."""
     reference = clip.conditioned(RATE)
+    audio, n_bits = decoded(reference, kbps)
+    return log_mel(audio, reference), n_bits / clip.seconds / 1000
+
+
+def decoded(reference: np.ndarray, kbps: int) -> tuple[np.ndarray, int]:
+    """What Opus makes of (1, 1, N) at 44.1 kHz, no longer or shorter, and its bits. Raises InputError."""
     with tempfile.TemporaryDirectory() as folder:
         given, packed, heard = (str(Path(folder, name)) for name in ("in.wav", "packed.opus", "out.wav"))
         sound.save(given, reference, RATE)
@@ -85,8 +93,7 @@ def through_opus(clip: Clip, kbps: int) -> tuple[float, float]:
         _run("opusdec", "--quiet", "--float", "--rate", str(RATE), packed, heard)
         audio, sample_rate = sound.load(heard)
         n_bits = 8 * Path(packed).stat().st_size
-    audio = at_44100(sound.mono(audio), sample_rate, reference.shape[-1])
-    return log_mel(audio, reference), n_bits / clip.seconds / 1000
+    return at_44100(sound.mono(audio), sample_rate, reference.shape[-1]), n_bits
 
 
 def _run(*command: str) -> str:
