@@ -53,6 +53,15 @@ def test_noise_between_partials_is_heard_and_more_of_it_more(measure):
     assert measure(NOTE) < measure(quiet) < measure(loud)
 
 
+def test_a_rest_does_not_drown_what_sounds():
+    rest, faint = torch.zeros(1, 1, 8192), 0.01 * as_batch(NOISE[:8192])
+    assert LinearSpectra()(faint, rest).convergence < 1
+    heard = rest.clone().requires_grad_()
+    apart = LinearSpectra()(heard, rest)
+    (apart.log + apart.convergence).sum().backward()
+    assert heard.grad.isfinite().all()
+
+
 def test_the_same_sound_is_at_no_distance():
     assert log_spectral_distance(NOTE, NOTE, RATE) == 0
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 WINDOWS = (512, 1024, 2048, 4096)  # samples
 FLOOR = 1e-5  # of a full-scale tone: -100 dB
+QUIET = 1e-3  # root mean square of magnitudes below which a sound counts as near silence
 
 
 class Apart(NamedTuple):
@@ -35,8 +36,13 @@ class LinearSpectra(nn.Module):
     def forward(self, one: Tensor, other: Tensor) -> Apart:
         pairs = [(_magnitudes(one, n), _magnitudes(other, n)) for n in self.windows]
         logs = [(a.log10() - b.log10()).abs().mean((1, 2)) for a, b in pairs]
-        shares = [(a - b).norm(dim=(1, 2)) / b.norm(dim=(1, 2)) for a, b in pairs]
+        # In a rest, where there is nothing to be a share of, the division would drown every other sound.
+        shares = [_rms(a - b) / _rms(b).clamp(min=QUIET) for a, b in pairs]
         return Apart(sum(logs) / len(logs), sum(shares) / len(shares))
+
+
+def _rms(lines: Tensor) -> Tensor:
+    return lines.norm(dim=(1, 2)) / lines[0].numel() ** 0.5
 
 
 def _magnitudes(audio: Tensor, n_fft: int) -> Tensor:
