@@ -115,8 +115,8 @@ def choose(
 class Step:
     """What a picture or a progress bar needs to know after a column is filled.
 
-    column: its index, counted from the music's beginning. n_columns: of the whole piece. codes (B, K, N): what
-    is known so far, the special token elsewhere. logits (B, K, V): what the column was chosen from, guided.
+    column: its index from the music's beginning, of n_columns. codes (B, K, N): what is known so far, the
+    special token elsewhere. logits (B, K, V): what the column was chosen from, guided.
     """
 
     column: int

@@ -7,6 +7,7 @@ LIMITS = {
     "int4": {NLL: 0.05, KL: 0.15, AGREEMENT: 0.5},
 }
 SOUND_LIMITS = {SNR: 40.0}
+TEXT_LIMITS = {SNR: 25.0}  # what is read: the text, and the keys and values made of it
 AT_LEAST = (AGREEMENT, SNR)  # the others are at most
 
 
@@ -14,4 +15,6 @@ def limits(graph: str, precision: str) -> dict[str, float]:
     """What a graph of a bundle may lose at most; nothing is said of float32, which must be in parity."""
     if precision == "fp32":
         return {}
-    return LIMITS.get(precision, {}) if graph == "lm" else SOUND_LIMITS
+    if graph == "lm":
+        return LIMITS[precision]
+    return SOUND_LIMITS if graph == "encodec_decoder" else TEXT_LIMITS

@@ -6,7 +6,7 @@ and the loop need only numpy and onnxruntime; turning text into ids imports a to
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,16 +14,8 @@ import numpy as np
 
 from helpers import audio as sound
 from helpers.audio.signal import as_batch, positive
-from helpers.musicgen.decoding import (
-    UNKNOWN,
-    Settings,
-    Step,
-    choose,
-    fill,
-    probabilities,
-    undelayed,
-    windows,
-)
+from helpers.musicgen.decoding import UNKNOWN, Settings, probabilities
+from helpers.musicgen.generation import Generation, OnStep
 from helpers.musicgen.past import Condition, Past
 from helpers.musicgen.spec import Spec, read_spec
 from helpers.musicgen.tokens import Tokenizer
@@ -40,7 +32,6 @@ STRIDE = 0.6  # of a window: how far the next one begins behind it
 PIECE_SECONDS = 10  # how much the codec is given at once; more takes memory and no less time
 STREAM_SECONDS = 0.4  # how much sound comes at once while tokens are made
 LONGEST_SECONDS = 86_400
-OnStep = Callable[[Step], object]
 
 
 @dataclass(frozen=True)
@@ -109,7 +100,7 @@ class Pipeline:
         size = PIECE_SECONDS * self.frame_rate
         return np.concatenate(list(self.decode_stream([self._checked(codes)], size)), axis=-1)
 
-    def decode_stream(self, parts, frames: int | None = None) -> Iterator[np.ndarray]:
+    def decode_stream(self, parts: Iterable[np.ndarray], frames: int | None = None) -> Iterator[np.ndarray]:
         """Audio while codes arrive in `parts`, each (B, K, t): equal to `decode` of all of them at once.
 
         frames: how many make a piece; the first needs a few more, see `Spec`.
@@ -210,17 +201,16 @@ class Pipeline:
     ) -> Made:
         """Music from a text, from a recording that goes on, or from both.
 
-        text: one, or one an item (None: without). prompt: audio at `prompt_rate`, (N,), (channels, N), (B,
-        channels, N), or a list of (N,) and (channels, N) of any lengths. seconds: of the whole, the prompt
-        included. How tokens are chosen: see `decoding.Settings`; `seed` is one for all items, or one for each.
+        text: one, or one an item (None: without). prompt: audio at `prompt_rate`, (N,), (channels, N) or
+        (B, channels, N), or a list of such of any lengths. seconds: of the whole, the prompt included. How
+        tokens are chosen: see `decoding.Settings`; `seed` is one for all items, or one for each.
         on_step: gets a `decoding.Step` after each column; returning False stops, and what is complete comes
         back. window_seconds, stride_seconds: see `decoding.windows` (None: what the model was trained on, and
         0.6 of it). batch: how many pieces, where neither text nor prompt say it.
         """
         run = self._start(text, prompt, prompt_rate, seconds, guidance, temperature, top_k, top_p, greedy, seed,
                           on_step, window_seconds, stride_seconds, batch)  # fmt: skip
-        n_frames = max(run, default=run.n_given)
-        codes = run.codes[:, :, :n_frames]
+        codes = run.finished()
         return Made(codes, self.decode(codes), run.prompt_frames)
 
     def stream(self, *arguments: object, **settings: object) -> Iterator[np.ndarray]:
@@ -231,7 +221,7 @@ class Pipeline:
     def _start(
         self, text=None, prompt=None, prompt_rate=None, seconds=10, guidance=3.0, temperature=1.0, top_k=250,
         top_p=0.0, greedy=False, seed=0, on_step=None, window_seconds=None, stride_seconds=None, batch=1,
-    ) -> "_Run":  # fmt: skip
+    ) -> Generation:  # fmt: skip
         """The arguments of `generate`, checked, as a run that has not begun."""
         settings = Settings(guidance, temperature, top_k, top_p, greedy)
         n_frames = self._frames("seconds", seconds)
@@ -241,10 +231,10 @@ class Pipeline:
         stride = max(1, int(longest * STRIDE + 1e-9))
         if stride_seconds is not None:
             stride = self._frames("stride_seconds", stride_seconds)
-        if stride >= longest:
+        if stride >= longest < n_frames:
             raise InputError("stride_seconds must be shorter than a window: the next one goes on from it.")
         prompts = self._prompts(prompt, prompt_rate)
-        texts = [text] if isinstance(text, str) or text is None else list(text)
+        texts = [text] if isinstance(text, str) or text is None else list(text) or [None]
         batch = max(positive("batch", batch), len(texts), len(prompts))
         for what, items in (("texts", texts), ("prompts", prompts)):
             if items and len(items) not in (1, batch):
@@ -256,15 +246,14 @@ class Pipeline:
         lengths = [one.shape[-1] for one in prompts] or [0]
         if max(lengths) >= n_frames:
             raise InputError(
-                f"the prompt lasts {max(lengths) / self.frame_rate:.2f} s, and {seconds:g} seconds are the whole: "
-                "ask for more than it has."
+                f"the prompt lasts {max(lengths) / self.frame_rate:.2f} s, and seconds={seconds:g} is the whole; "
+                "ask for more."
             )
         codes = np.full((batch, self.n_codebooks, n_frames), UNKNOWN, np.int64)
         for row, one in zip(codes, prompts):
             row[:, : one.shape[-1]] = one
-        return _Run(
-            self, codes, lengths, condition, settings, seeds_of(seed, batch), (longest, stride), on_step
-        )
+        seeds, window = seeds_of(seed, batch), (longest, stride)
+        return Generation(self.logits, self.spec, codes, lengths, condition, settings, seeds, window, on_step)
 
     def _prompts(self, prompt: object, rate: int | None) -> list[np.ndarray]:
         """The codes (K, T) of each recording that is to go on."""
@@ -287,69 +276,3 @@ class Pipeline:
         if frames < 1:
             raise InputError(f"{name} is {seconds!r:.80}, less than one frame (1/{self.frame_rate} s).")
         return frames
-
-
-class _Run:
-    """One generation: an iterator over how many frames are complete, which fills `codes` on the way."""
-
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        codes: np.ndarray,
-        lengths: list[int],
-        condition: Condition,
-        settings: Settings,
-        seeds: list[int],
-        window: tuple[int, int],
-        on_step: OnStep | None,
-    ):
-        self.pipeline, self.codes, self.settings, self.seeds = pipeline, codes, settings, seeds
-        self.window, self.on_step = window, on_step
-        self.n_given = min(lengths)
-        self.prompt_frames = self.n_given if len(set(lengths)) == 1 else tuple(lengths)
-        self.is_guided = settings.guidance != 1 and condition.says_something
-        self.condition = condition.with_null() if self.is_guided else condition
-
-    def __iter__(self) -> Iterator[int]:
-        spec, n_frames = self.pipeline.spec, self.codes.shape[-1]
-        late = max(spec.delays)
-        for first, length, n_known in windows(n_frames, self.n_given, *self.window):
-            part = self.codes[:, :, first : first + length]
-
-            def pick(logits: np.ndarray, column: int, key: int = first) -> np.ndarray:
-                return choose(logits, self.settings, self.seeds, (key,), column)
-
-            steps = fill(self._logits, part.copy(), n_known, spec.delays, spec.special_token, pick)
-            for column, columns, logits in steps:
-                part[:] = undelayed(columns, spec.delays)
-                yield first + max(n_known, column - late)
-                if self._stops(first + column, logits):
-                    return
-
-    def parts(self) -> Iterator[np.ndarray]:
-        """Codes (B, K, t), one after the other, as they are complete: the prompt's first."""
-        done = self.n_given
-        if done:
-            yield self.codes[:, :, :done]
-        for complete in self:
-            if complete > done:
-                yield self.codes[:, :, done:complete]
-                done = complete
-
-    def _logits(self, columns: np.ndarray, past: object) -> tuple[np.ndarray, object]:
-        """Guided logits (B, K, V) of the last column."""
-        if not self.is_guided:
-            logits, past = self.pipeline.logits(columns, self.condition, past)
-            return logits[:, :, -1], past
-        logits, past = self.pipeline.logits(np.concatenate([columns, columns]), self.condition, past)
-        said, unsaid = np.split(logits[:, :, -1], 2)
-        return unsaid + np.float32(self.settings.guidance) * (said - unsaid), past
-
-    def _stops(self, column: int, logits: np.ndarray) -> bool:
-        """Show a step to whoever watches; whether it asks for an end."""
-        if self.on_step is None:
-            return False
-        n_columns = 1 + self.codes.shape[-1] + max(self.pipeline.spec.delays)
-        codes = np.where(self.codes == UNKNOWN, self.pipeline.special_token, self.codes)
-        answer = self.on_step(Step(column, n_columns, codes, logits))
-        return isinstance(answer, bool | np.bool_) and not answer

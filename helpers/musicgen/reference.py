@@ -1,11 +1,9 @@
 """MusicGen in PyTorch behind the methods of the runtime: on the same noise it gives the same tokens."""
 
 import os
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from helpers.musicgen.graphs import CodecDecoder, CodecEncoder, CodecHalf, FastLanguage, TextKeys
 from helpers.musicgen.pipeline import Pipeline
@@ -55,25 +53,3 @@ def in_windows(half: CodecHalf, models: Models):
             return tuple(one.numpy() for one in half(torch.from_numpy(x), **(nothing | given)))
 
     return run
-
-
-@dataclass(frozen=True)
-class Columns:
-    """All columns so far: what a model without a cache must be given again."""
-
-    condition: object
-    codes: np.ndarray
-
-
-class WithoutCache(TorchPipeline):
-    """Every step computes all columns again. Slow, and right by construction: the measure of any cache."""
-
-    def logits(self, codes: np.ndarray, condition, past: Columns | None = None) -> tuple[np.ndarray, Columns]:
-        n_new = codes.shape[2]
-        codes = codes if past is None else np.concatenate([past.codes, codes], axis=2)
-        mask = condition.mask if self.spec.text_padding == "mask" else np.ones_like(condition.mask)
-
-        def whole(*arrays: Tensor) -> Tensor:
-            return self.models.language(*arrays)[:, :, -n_new:]
-
-        return on_numpy(whole)(codes, condition.states, mask), Columns(condition, codes)
