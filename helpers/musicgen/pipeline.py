@@ -92,7 +92,7 @@ class Pipeline:
             )
         spec = self.spec
         layout = StatefulLayout(self.hop, 1, spec.encoder_context, spec.encoder_context_after)
-        size = PIECE_SECONDS * self.frame_rate
+        size = math.ceil(PIECE_SECONDS * self.frame_rate)
         return np.concatenate(list(layout.run(self.graphs["encodec_encoder"], [audio], size)), axis=-1)
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
@@ -138,9 +138,7 @@ class Pipeline:
         Or ids and mask, int64 (B, L), mask 0 = padding, where the text is ids already.
         """
         if ids is None:
-            texts = [texts] if isinstance(texts, str) else list(texts or [None])
-            if not all(one is None or isinstance(one, str) for one in texts):
-                raise InputError("a text is a string, or None for an item without one.")
+            texts = _listed(texts)
             # The one family takes an empty text for none; the other has a model read that it ends at once.
             absent = [one is None or (one == "" and self.spec.text_padding == "attend") for one in texts]
             if all(absent):
@@ -208,10 +206,13 @@ class Pipeline:
         back. window_seconds, stride_seconds: see `decoding.windows` (None: what the model was trained on, and
         0.6 of it). batch: how many pieces, where neither text nor prompt say it.
         """
-        run = self._start(text, prompt, prompt_rate, seconds, guidance, temperature, top_k, top_p, greedy, seed,
-                          on_step, window_seconds, stride_seconds, batch)  # fmt: skip
+        run = self._start(
+            text, prompt, prompt_rate, seconds, guidance, temperature, top_k, top_p, greedy, seed, on_step,
+            window_seconds, stride_seconds, batch,
+        )  # fmt: skip
         codes = run.finished()
-        return Made(codes, self.decode(codes), run.prompt_frames)
+        nothing = np.zeros((len(codes), self.channels, 0), np.float32)
+        return Made(codes, self.decode(codes) if codes.size else nothing, run.prompt_frames)
 
     def stream(self, *arguments: object, **settings: object) -> Iterator[np.ndarray]:
         """What `generate` gives, as sound (B, channels, n) while it is made; the same arguments."""
@@ -234,7 +235,7 @@ class Pipeline:
         if stride >= longest < n_frames:
             raise InputError("stride_seconds must be shorter than a window: the next one goes on from it.")
         prompts = self._prompts(prompt, prompt_rate)
-        texts = [text] if isinstance(text, str) or text is None else list(text) or [None]
+        texts = _listed(text)
         batch = max(positive("batch", batch), len(texts), len(prompts))
         for what, items in (("texts", texts), ("prompts", prompts)):
             if items and len(items) not in (1, batch):
@@ -246,7 +247,7 @@ class Pipeline:
         lengths = [one.shape[-1] for one in prompts] or [0]
         if max(lengths) >= n_frames:
             raise InputError(
-                f"the prompt lasts {max(lengths) / self.frame_rate:.2f} s, and seconds={seconds:g} is the whole; "
+                f"the prompt alone lasts {max(lengths) / self.frame_rate:.2f} seconds of {seconds:g}; "
                 "ask for more."
             )
         codes = np.full((batch, self.n_codebooks, n_frames), UNKNOWN, np.int64)
@@ -276,3 +277,11 @@ class Pipeline:
         if frames < 1:
             raise InputError(f"{name} is {seconds!r:.80}, less than one frame (1/{self.frame_rate} s).")
         return frames
+
+
+def _listed(texts: object) -> list[str | None]:
+    """One text, or several, or none, as a list with at least one entry."""
+    several = list(texts) if isinstance(texts, list | tuple) else [texts]
+    if not all(one is None or isinstance(one, str) for one in several):
+        raise InputError("a text is a string, or None for an item without one.")
+    return several or [None]
