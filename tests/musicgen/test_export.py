@@ -126,9 +126,8 @@ def test_the_form_that_teaches_gives_the_same(musicgen, reference, tmp_path, aud
 def test_a_smaller_bundle_plays(reference, musicgen, musicgen_bundle, tmp_path, audiocraft_only):
     small = Pipeline.open(export_bundle(musicgen, tmp_path / "small", precision="int8"), threads=1)
     kept = json.loads((tmp_path / "small" / "bundle.json").read_text())["precision"]
-    assert kept == {"encodec_encoder": "fp32", "encodec_decoder": "fp16"} | dict.fromkeys(
-        GRAPHS[2:], "int8-block"
-    )
+    blocks = dict.fromkeys(GRAPHS[2:], "int8-block")
+    assert kept == {"encodec_encoder": "fp32", "encodec_decoder": "fp16", **blocks}
     options = {"text": "drums", "prompt": sound(1, 1, 640), "prompt_rate": 3200, "seconds": 1}
     made, whole = (pipeline.generate(**options) for pipeline in (small, reference))
     np.testing.assert_array_equal(made.codes[:, :, :10], whole.codes[:, :, :10])  # the encoder is what it was
@@ -185,7 +184,8 @@ def test_a_bundle_of_another_model_is_refused(other, family, audiocraft_only):
 
 @pytest.mark.parametrize(
     "change", [{"delays": None}, {"delays": [0, 1]}, {"delays": [0, 1, 2, -1]}, {"text_padding": "x"},
-               {"hop": 0}, {"max_seconds": "long"}, {"channels": 3}, {"tokenizer": "../x"}, {"sha256": 3}, {"hop": 2**70}]
+               {"hop": 0}, {"max_seconds": "long"}, {"channels": 3},
+               {"tokenizer": "../x"}, {"sha256": 3}, {"hop": 2**70}]
 )  # fmt: skip
 def test_a_manifest_that_lies(musicgen_bundle, tmp_path, change, audiocraft_only):
     bundle = shutil.copytree(musicgen_bundle, tmp_path / "bundle")
