@@ -170,8 +170,10 @@ def store_as_half(model: onnx.ModelProto) -> None:
     ONNX Runtime casts once, when it opens the file: it computes as before, with weights that are rounded
     to eleven bits. Vectors (norms, biases, scales) stay as they are, so does what float16 can't hold.
     """
-    casts = []
+    casts, inputs = [], {value.name for value in model.graph.input}
     for weight in model.graph.initializer:
+        if weight.name in inputs:  # what an input holds where nobody feeds it
+            continue
         values = numpy_helper.to_array(weight) if weight.data_type == TensorProto.FLOAT else np.zeros(0)
         if values.ndim < 2 or values.size < FEWEST or np.abs(values).max() > LARGEST_HALF:
             continue

@@ -20,12 +20,13 @@ from helpers.support.errors import InputError
 from helpers.support.tables import Table
 
 
-def on_numpy(function: Callable[[Tensor], Tensor]) -> Callable[[np.ndarray], np.ndarray]:
+def on_numpy(function: Callable[..., Tensor | tuple[Tensor, ...]]) -> Callable:
     """Wrap a PyTorch function so that arrays go in and come out, without gradients."""
 
-    def run(array: np.ndarray) -> np.ndarray:
+    def run(*arrays: np.ndarray) -> np.ndarray | tuple[np.ndarray, ...]:
         with torch.inference_mode():
-            return function(torch.from_numpy(array)).numpy()
+            made = function(*map(torch.from_numpy, arrays))
+        return tuple(one.numpy() for one in made) if isinstance(made, tuple) else made.numpy()
 
     return run
 

@@ -174,7 +174,7 @@ class Exact:
     def __init__(self, model: Callable[[], nn.Module]):
         self.model = model
 
-    def __call__(self, codes: np.ndarray) -> np.ndarray:
+    def __call__(self, *inputs: np.ndarray) -> np.ndarray:
         """Logits in float64."""
         hooks, model = [], self.model()
         for layer in model.modules():
@@ -182,7 +182,7 @@ class Exact:
             hooks.append(layer.register_forward_pre_hook(partial(_to_float64, weights)))
             hooks.append(layer.register_forward_hook(partial(_back, weights), always_call=True))
         try:
-            return on_numpy(model)(codes)
+            return on_numpy(model)(*inputs)
         finally:
             for hook in hooks:
                 hook.remove()

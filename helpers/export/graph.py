@@ -6,17 +6,24 @@ and opset 17 for runtimes that know nothing newer.
 """
 
 import contextlib
+import inspect
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import onnx
 import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
-from helpers.export.rewrites import lower_to_opset_17, merge_heads, name_nodes, transpose_weights
+from helpers.export.rewrites import (
+    lower_to_opset_17,
+    make_optional,
+    merge_heads,
+    name_nodes,
+    transpose_weights,
+)
 from helpers.support.errors import InputError
 
 DEFAULT_OPSET = 23  # the first with Attention and RMSNormalization
@@ -30,7 +37,8 @@ class GraphToExport:
 
     axes: of inputs and outputs, the axes whose size may change, each with a name, as in
     `{"audio": {0: "batch"}}`. There the example needs at least 2 places: the exporter takes a 1 for fixed.
-    keep_in_float: beginnings of the names of nodes that are not quantized.
+    keep_in_float: beginnings of the names of nodes that are not quantized. defaults: what inputs are that
+    whoever runs the graph leaves out; 1 along the batch, which then is the first input's.
     """
 
     module: nn.Module
@@ -38,6 +46,7 @@ class GraphToExport:
     outputs: Sequence[str]
     axes: Mapping[str, Mapping[int, str]]
     keep_in_float: tuple[str, ...] = ()
+    defaults: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def check_opset(opset: int) -> None:
@@ -49,6 +58,8 @@ def check_opset(opset: int) -> None:
 
 
 def _check_axes(graph: GraphToExport) -> None:
+    if len(set(map(id, graph.inputs.values()))) < len(graph.inputs):
+        raise InputError("two inputs share one example, and would become one input; give each its own.")
     for name, example in graph.inputs.items():
         for axis, called in graph.axes.get(name, {}).items():
             if example.shape[axis] < 2:
@@ -56,6 +67,16 @@ def _check_axes(graph: GraphToExport) -> None:
                     f"the example of {name!r} has size {example.shape[axis]} along {called!r}, which would "
                     "be taken for fixed; give one of at least 2."
                 )
+
+
+def _dynamic_shapes(graph: GraphToExport) -> tuple:
+    """The axes as the exporter wants them: one entry a parameter, a tuple for those behind a `*`."""
+    axes = [dict(graph.axes.get(name, {})) for name in graph.inputs]
+    parameters = inspect.signature(graph.module.forward).parameters.values()
+    if not any(one.kind is one.VAR_POSITIONAL for one in parameters):
+        return tuple(axes)
+    n_named = len(parameters) - 1
+    return (*axes[:n_named], tuple(axes[n_named:]))
 
 
 def to_onnx(graph: GraphToExport, opset: int = DEFAULT_OPSET) -> ir.Model:
@@ -70,7 +91,7 @@ def to_onnx(graph: GraphToExport, opset: int = DEFAULT_OPSET) -> ir.Model:
             opset_version=max(opset, EXPORTER_LOWEST_OPSET),
             input_names=list(graph.inputs),
             output_names=list(graph.outputs),
-            dynamic_shapes=tuple(dict(graph.axes.get(name, {})) for name in graph.inputs),
+            dynamic_shapes=_dynamic_shapes(graph),
             optimize=False,
             verbose=False,
         )
@@ -78,6 +99,7 @@ def to_onnx(graph: GraphToExport, opset: int = DEFAULT_OPSET) -> ir.Model:
         program.optimize()
     model = program.model
     merge_heads(model)
+    make_optional(model, {name: value.numpy() for name, value in graph.defaults.items()}, graph.axes)
     if opset < EXPORTER_LOWEST_OPSET:
         lower_to_opset_17(model)
     needed = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])

@@ -1,7 +1,9 @@
 """What is changed in a graph after PyTorch's exporter made it: weights, heads, opset 17, names."""
 
 import ast
+from collections.abc import Mapping
 
+import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
@@ -58,6 +60,41 @@ def _swaps_time_and_heads(node: ir.Node | None) -> bool:
     return (
         node is not None and node.op_type == "Transpose" and node.attributes["perm"].as_ints() == (0, 2, 1, 3)
     )
+
+
+def make_optional(
+    model: ir.Model, defaults: Mapping[str, np.ndarray], axes: Mapping[str, Mapping[int, str]]
+) -> None:
+    """Give inputs a default: an initializer of an input's name is what it holds where nobody feeds it.
+
+    A default has 1 along the axis named "batch"; there it is repeated as often as the first input has items.
+    """
+    graph = model.graph
+    for name, default in defaults.items():
+        value = next(one for one in graph.inputs if one.name == name)
+        batch = next((axis for axis, called in axes[name].items() if called == "batch"), None)
+        if batch is not None:
+            _repeat(graph, value, [1 if i == batch or i in axes[name] else n
+                                   for i, n in enumerate(default.shape)], batch)  # fmt: skip
+            value.shape = ir.Shape([f"{name}_{one}" if one == "batch" else one for one in value.shape])
+        value.const_value = ir.tensor(default, name=name)
+        graph.register_initializer(value)
+
+
+def _repeat(graph: ir.Graph, value: ir.Value, sizes: list[int], axis: int) -> None:
+    """Put an Expand behind an input: to these sizes, and along `axis` to the first input's."""
+    n_items = ir.node("Shape", [graph.inputs[0]], {"start": 0, "end": 1})
+    ends = [
+        ir.node("Constant", [], {"value": ir.tensor(np.array(part, np.int64))})
+        for part in (sizes[:axis], sizes[axis + 1 :])
+    ]
+    shape = ir.node("Concat", [ends[0].outputs[0], n_items.outputs[0], ends[1].outputs[0]], {"axis": 0})
+    expand = ir.node("Expand", [value, shape.outputs[0]])
+    value.replace_all_uses_with(expand.outputs[0])
+    expand.replace_input_with(0, value)
+    expand.outputs[0].type = value.type
+    for i, node in enumerate((n_items, *ends, shape, expand)):
+        graph.insert_before(graph[i], node)
 
 
 def lower_to_opset_17(model: ir.Model) -> None:

@@ -327,5 +327,7 @@ def _layout(
 def _seconds(value: object, called: str) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not 0 < value <= 1e6:
-        raise InputError(f"{called}: the length the model was trained on is {shown(value)}, not a number.")
+        raise InputError(
+            f"{called}: 'segment_duration' is {shown(value)}, but should be a number of seconds."
+        )
     return float(value)

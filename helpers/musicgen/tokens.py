@@ -1,0 +1,57 @@
+"""Text into ids of word pieces, with the tokenizer's own file. The library is imported when first used."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from helpers.support.errors import InputError, first_line
+from helpers.support.libraries import library
+
+END, PADDING = 1, 0  # T5's ids for the end of a text, and for what fills up a shorter one
+LONGEST_TEXT = 4000  # characters
+
+
+class Tokenizer:
+    """A SentencePiece model (`spiece.model`) or a `tokenizer.json`; `vocab_size` is the text encoder's."""
+
+    def __init__(self, path: Path, vocab_size: int):
+        self.path, self.vocab_size = path, vocab_size
+
+    def __call__(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """ids and mask, both int64 (B, L): each text ends with END, shorter ones are filled up."""
+        rows = [self._ids(text) for text in texts]
+        ids = np.full((len(rows), max(map(len, rows))), PADDING, np.int64)
+        for row, found in zip(ids, rows):
+            row[: len(found)] = found
+        lengths = np.array([len(row) for row in rows])
+        return ids, (np.arange(ids.shape[1]) < lengths[:, None]).astype(np.int64)
+
+    def _ids(self, text: str) -> list[int]:
+        if len(text) > LONGEST_TEXT:
+            raise InputError(f"a text has {len(text)} characters; {LONGEST_TEXT} are the most.")
+        try:
+            ids = self._encode(text)
+        except (RuntimeError, ValueError, TypeError, UnicodeError) as error:
+            raise InputError(f"{self.path.name} cannot read this text ({first_line(error)}).") from error
+        if not all(0 <= one < self.vocab_size for one in ids):
+            raise InputError(f"{self.path} has ids that the text encoder does not know: not its tokenizer.")
+        return ids
+
+    @cached_property
+    def _encode(self):
+        is_sentencepiece = self.path.suffix == ".model"
+        package = library("sentencepiece" if is_sentencepiece else "tokenizers")
+        try:
+            if is_sentencepiece:
+                pieces = package.SentencePieceProcessor(model_proto=self.path.read_bytes())
+                return lambda text: [*pieces.encode(text), END]
+            whole = package.Tokenizer.from_str(self.path.read_text(encoding="utf-8"))
+            whole.no_padding()
+            whole.no_truncation()
+            return lambda text: whole.encode(text).ids
+        except OSError as error:
+            raise InputError(f"cannot read {self.path}: {error.strerror or error}.") from error
+        except Exception as error:  # both libraries raise kinds without a public name
+            raise InputError(f"{self.path} is damaged or not a tokenizer ({first_line(error)}).") from error
