@@ -13,7 +13,10 @@ from helpers.support import commands
 from helpers.support.errors import InputError
 
 COMMANDS = {
-    "train": {"vampnet": "workshop.vampnet.training.command"},
+    "train": {
+        "vampnet": "workshop.vampnet.training.command",
+        "follower": "workshop.follower.make",
+    },
     "curves": {"vampnet": "workshop.training.curves"},
     "evaluate": {"vampnet": "workshop.vampnet.evaluation.command"},
     "hearing": {"vampnet": "workshop.vampnet.evaluation.hearing"},
