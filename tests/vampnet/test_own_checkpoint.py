@@ -7,7 +7,7 @@ import pytest
 from helpers.vampnet.files import GOLDEN
 from tests.course.test_notebooks import NOTEBOOKS, SETTING, cells, executed, text_of
 
-TRAINS = "08_train_a_small_codec"  # a model of its own; the checkpoint is only listened to
+TRAINS = "90_train_a_small_codec"  # a model of its own; the checkpoint is only listened to
 
 
 def settings(path):

@@ -1,4 +1,4 @@
-"""Checks of notebook 08, Train a small codec."""
+"""Checks of notebook 90, Train a small codec."""
 
 from collections.abc import Callable
 
