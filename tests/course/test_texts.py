@@ -28,7 +28,12 @@ def test_the_citation_names_this_version_and_licence():
 
 
 def test_data_and_checkpoint_are_dedicated_to_the_public():
-    for name in ("data/README.md", "data/clips/README.md", "models/vampnet/README.md"):
+    for name in (
+        "data/README.md",
+        "data/clips/README.md",
+        "models/vampnet/README.md",
+        "models/follower/README.md",
+    ):
         assert re.search(r"CC0\s+1\.0", read(name)), name
 
 
@@ -90,6 +95,6 @@ def test_the_readme_shows_small_pictures_and_links_to_what_exists():
 def test_the_readme_has_the_map_of_the_first_notebook():
     first = json.loads(read("notebooks/00_start_here.ipynb"))["cells"]
     course_map = "".join(next(cell["source"] for cell in first if cell["id"] == "map"))
-    names = re.findall(r"^\| \[?(0\d [^|\]]+?)(?:\]| \|)", course_map, re.MULTILINE)
-    assert len(names) == 9
-    assert re.findall(r"^\| \[?(0\d [^|\]]+?)(?:\]| \|)", read("README.md"), re.MULTILINE) == names
+    names = re.findall(r"^\| \[?(\d\d [^|\]]+?)(?:\]| \|)", course_map, re.MULTILINE)
+    assert len(names) == 10
+    assert re.findall(r"^\| \[?(\d\d [^|\]]+?)(?:\]| \|)", read("README.md"), re.MULTILINE) == names

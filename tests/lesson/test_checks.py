@@ -13,6 +13,7 @@ import helpers.lesson.checks.checkpoint as inside
 import helpers.lesson.checks.codec as sound
 import helpers.lesson.checks.export as proven
 import helpers.lesson.checks.layers as built
+import helpers.lesson.checks.own as alone
 import helpers.lesson.checks.play as played
 import helpers.lesson.checks.quantize as smaller
 import helpers.lesson.checks.start as begun
@@ -106,6 +107,18 @@ def lowest(confidence_of):
     return choose
 
 
+def distances(n, slopes=(0.5, 0.25, 0.125, 0.0625), away=torch.abs):
+    """The follower's table for n frames, with one thing changed."""
+    time = torch.arange(n)
+    return -torch.tensor(slopes)[:, None, None] * away(time[:, None] - time)
+
+
+def axes(**changed):
+    """Which axes of the follower's graph are open, with one thing changed."""
+    return {name: {0: "batch", 1: "frames"} for name in ("mel", "pitch", "voicing")} | changed
+
+
+ABOUT = {"input": {"mean": -2.0, "std": 1.5}}
 EXERCISES = [  # check, what else it gets, a right answer, wrong ones
     (
         begun.tokens_a_minute, [SimpleNamespace(sample_rate=44100, hop=768, n_codebooks=14)], 57 * 60 * 14,
@@ -285,6 +298,42 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
             lambda codes: codes.amax((0, 2)) + 1, lambda codes: [len(book.unique()) for book in codes[0]],
             lambda codes: [sum(len(clip[i].unique()) for clip in codes) for i in range(3)],
             lambda codes: len(codes.unique()), lambda codes: "many", lambda codes: [1, 2, 3],
+        ],
+    ),
+    (
+        alone.input_norm, [ABOUT], lambda mel: (mel + 2) / 1.5,
+        [
+            lambda mel: mel, lambda mel: mel / 1.5, lambda mel: mel + 2, lambda mel: mel * 1.5 - 2,
+            lambda mel: (mel + 2) * 1.5, lambda mel: (mel - 2) / 1.5, lambda mel: mel / 1.5 + 2,
+            lambda mel: (mel - mel.mean()) / mel.std(), lambda mel: mel[0], lambda mel: mel - 7, 3,
+        ],
+    ),
+    (
+        alone.wiring, [], {"attention": "mixer.ln.1", "feed_forward": "mixer.ln.0"},
+        [
+            {"attention": "mixer.ln.0", "feed_forward": "mixer.ln.1"}, "mixer.ln.1",
+            {"attention": "mixer.ln.1.weight", "feed_forward": "mixer.ln.0.weight"},
+            {"attention": "mixer.ln.1", "feed_forward": "mixer.ln.1"},
+        ],
+    ),
+    (alone.lora_scale, [], 4, [1 / 16, 0.25, 16, 64, 1, "four"]),
+    (
+        alone.bias_rule, [], distances,
+        [
+            lambda n: -distances(n), lambda n: distances(n, away=lambda gap: gap.clamp(min=0)),
+            lambda n: distances(n, away=lambda gap: -gap.clamp(max=0)), lambda n: distances(n, (0.5,) * 4),
+            lambda n: distances(n, away=lambda gap: gap), lambda n: distances(n).flip(0),
+            lambda n: distances(n, (1 / 2, 1 / 3, 1 / 4, 1 / 5)), lambda n: distances(n) - 1,
+            lambda n: distances(100)[:, :n, :n], lambda n: distances(n)[0],
+            lambda n: distances(n) * 100 / n, lambda n: n.wrong,
+        ],
+    ),
+    (
+        alone.open_axes, [], axes(),
+        [
+            ["mel"], {"mel": {0: "batch", 1: "frames"}}, axes(mel={1: "frames"}), axes(pitch={0: "batch"}),
+            axes(mel={0: "batch", 1: "frames", 2: "bands"}), axes(voicing={0: "batch", 1: "notes"}),
+            axes(voicing={0: "batch", -1: "frames"}), {name: {0: "n", 1: "n"} for name in axes()},
         ],
     ),
     (
