@@ -94,6 +94,45 @@ def test_a_model_that_nobody_listed_is_taken_through(tmp_path):
     assert all(1e-4 < row.difference < 0.2 for row in rows)  # it rounds, and it still computes the same thing
 
 
+class Chooser(nn.Module):
+    """Several kinds of input: tokens (B, T) int64, which of them count (B, T) bool, a gain (B,) float32."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(11, 6)
+
+    def forward(self, tokens, counts, gain):
+        chosen = self.table(tokens) * counts[..., None] * gain[:, None, None]
+        return chosen.sum(1), chosen.argmax(-1), (chosen > 1).any(-1)
+
+
+def asked(batch, time):
+    return torch.randint(11, (batch, time)), torch.rand(batch, time) < 0.7, torch.rand(batch) + 1
+
+
+def test_inputs_of_every_type_keep_the_axes_they_share(tmp_path):
+    module, names = Chooser().eval(), ("tokens", "counts", "gain")
+    places = {0: "batch", 1: "time"}
+    axes = {"tokens": places, "counts": places, "gain": {0: "batch"},
+            "sum": {0: "batch"}, "best": places, "loud": places}  # fmt: skip
+    model = to_onnx(GraphToExport(module, dict(zip(names, asked(2, 5))), ["sum", "best", "loud"], axes))
+    save_graph(model, tmp_path / "chooser.onnx", {}, external_data=False)
+    graph = OnnxGraph(tmp_path / "chooser.onnx")
+    for batch, time in ((1, 1), (3, 8)):
+        inputs = asked(batch, time)
+        rows = compare("chooser", module, graph, *inputs)
+        assert [(row.passed, row.tokens) for row in rows] == [(True, 0)] + 2 * [(True, batch * time)]
+    shapes = {one.name: one.shape for one in (*graph.session.get_inputs(), *graph.session.get_outputs())}
+    assert shapes == {
+        "tokens": ["batch", "time"], "counts": ["batch", "time"], "gain": ["batch"],
+        "sum": ["batch", 6], "best": ["batch", "time"], "loud": ["batch", "time"],
+    }  # fmt: skip
+    upside_down = compare("wrong", module, lambda *arrays: (*graph(*arrays)[:2], ~graph(*arrays)[2]), *inputs)
+    assert [row.passed for row in upside_down] == [True, True, False]
+    with refused("wrong", "3 outputs", "2"):
+        compare("wrong", module, lambda *arrays: graph(*arrays)[:2], *inputs)
+
+
 def test_the_scale_of_an_overlay_is_said_by_who_knows_it(tmp_path):
     tensors, original = stored()
     wrong, _ = moved(tensors, alpha=1.0)
