@@ -1,5 +1,6 @@
 """A model that is in nobody's list, taken through with the spine's public names alone."""
 
+import numpy as np
 import pytest
 import torch
 from refusals import refused
@@ -143,6 +144,13 @@ def test_inputs_of_every_type_keep_the_axes_they_share(tmp_path):
         "tokens": ["batch", "time"], "counts": ["batch", "time"], "gain": ["batch"],
         "sum": ["batch", 6], "best": ["batch", "time"], "loud": ["batch", "time"],
     }  # fmt: skip
+    named = dict(zip(names, (given.numpy() for given in inputs)))
+    one_way, other_way = graph(*named.values()), graph(named.pop("tokens"), **named)
+    assert all(map(np.array_equal, one_way, other_way))
+    with refused("chooser.onnx", "tokens"):
+        graph(**named)
+    with refused("chooser.onnx"):
+        graph(*one_way, *one_way)
     upside_down = compare("wrong", module, lambda *arrays: (*graph(*arrays)[:2], ~graph(*arrays)[2]), *inputs)
     assert [row.passed for row in upside_down] == [True, True, False]
     with refused("wrong", "3 outputs", "2"):
