@@ -53,7 +53,10 @@ def parser() -> Parser:
     command.set_defaults(run=verify)
 
     for room in rooms.ROOMS:
-        rooms.door(room, "commands").add_commands(choices)
+        its = rooms.door(room, "commands")
+        for command in (choices.choices["export"], choices.choices["verify"]):
+            its.add_options(command)
+        its.add_commands(choices)
     return top
 
 

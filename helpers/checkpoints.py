@@ -1,9 +1,9 @@
-"""Finding checkpoints and reading them without trusting them.
+"""Reading checkpoints without trusting them.
 
 A `.pth` file is a pickle in a zip archive, and a pickle may run any code when it is loaded. PyTorch's
 `weights_only` loader runs none: it builds tensors and plain containers and refuses every other name.
-VampNet's files mention a few more names (numpy scalars and training logs in the metadata); exactly
-those are let through, each mapped to a stand-in that only holds data.
+Public checkpoints mention a few more names (VampNet's: numpy scalars and training logs in the metadata);
+exactly those are let through, each mapped to a stand-in that only holds data.
 """
 
 import os
@@ -41,7 +41,7 @@ class Checkpoint:
 
     @property
     def kwargs(self) -> dict:
-        """The constructor arguments that describe the model's shape; empty for a LoRA overlay."""
+        """The constructor arguments that describe the model's shape; empty where the file has none."""
         return self.metadata.get("kwargs", {})
 
     @property
@@ -68,14 +68,9 @@ def read(path: str | os.PathLike) -> Checkpoint:
     prefix = _shared_prefix(tensors)
     tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     metadata = _plain(metadata) if isinstance(metadata, dict) else {}
-    if isinstance(metadata.get("kwargs"), dict):
-        metadata["kwargs"] = _plain(metadata["kwargs"])
-    checkpoint = Checkpoint(path, tensors, metadata, prefix)
-    if not checkpoint.is_lora and not isinstance(metadata.get("kwargs"), dict):
-        raise InputError(
-            f"{path} has no metadata 'kwargs', so the shape of its model is unknown: not a VampNet file."
-        )
-    return checkpoint
+    if "kwargs" in metadata:
+        metadata["kwargs"] = _plain(metadata["kwargs"]) if isinstance(metadata["kwargs"], dict) else {}
+    return Checkpoint(path, tensors, metadata, prefix)
 
 
 def read_dict(path: str | os.PathLike) -> dict:

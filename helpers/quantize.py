@@ -1,15 +1,15 @@
 """ONNX graphs into smaller ones: 8 or 4 bit for matrix products, half precision for what stays float.
 
 onnxruntime.quantization does the work. Added here: layers that are kept in float, weights stored as
-float16 and computed with as float32, metadata that survives, and silence. What a graph lost is measured in
-`fidelity`.
+float16 and computed with as float32, metadata that survives, and silence. What a graph lost, its
+model's room measures.
 """
 
 import contextlib
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -56,11 +56,15 @@ def dynamic(
 
 
 def static(
-    source: Path, products: Sequence[str], examples: Iterable[np.ndarray], operator: str = "MatMul"
+    source: Path,
+    products: Sequence[str],
+    examples: Iterable[np.ndarray | Mapping[str, np.ndarray]],
+    operator: str = "MatMul",
 ) -> onnx.ModelProto:
     """8-bit weights and activations, the activations' ranges fixed beforehand by running `examples`.
 
-    examples: inputs of the graph, as in use. operator: the kind of node in `products`, "Conv" for one.
+    examples: inputs of the graph, as in use, by name where it has several. operator: the kind of node in
+    `products`, "Conv" for one.
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
@@ -80,9 +84,9 @@ def static(
 class _Reader:
     """Examples in the form in which onnxruntime asks for them: one dictionary after another, then None."""
 
-    def __init__(self, source: Path, examples: Iterable[np.ndarray]):
-        (name,) = (value.name for value in onnx.load(source, load_external_data=False).graph.input)
-        self.feeds = iter([{name: example} for example in examples])
+    def __init__(self, source: Path, examples: Iterable[np.ndarray | Mapping[str, np.ndarray]]):
+        first = onnx.load(source, load_external_data=False).graph.input[0].name
+        self.feeds = (one if isinstance(one, Mapping) else {first: one} for one in examples)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self.feeds, None)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers.runtime.session import Graph
+from helpers.support.errors import InputError
 from helpers.support.tables import Table
 from helpers.transfer import on_numpy
 
@@ -205,20 +206,28 @@ def relative_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def compare(what: str, module: nn.Module, graph: Graph, *inputs: Tensor) -> list[Comparison]:
-    """A module and its graph on the same inputs, the batch first: a row for each output.
+    """A module and its graph on the same inputs: a row for each output, whose first two sizes it has.
 
-    Whole numbers are compared as tokens, one by one; others by their largest difference.
+    Whole numbers and booleans are compared as tokens, one by one; others by their largest difference.
+    Raises InputError where one gives more outputs than the other.
     """
     with torch.inference_mode():
-        expected = module(*inputs)
-    found = graph(*(given.numpy() for given in inputs))
-    pairs = zip(*((outputs if isinstance(outputs, tuple) else (outputs,)) for outputs in (expected, found)))
+        expected = several(module(*inputs))
+    found = several(graph(*(given.numpy() for given in inputs)))
+    if len(expected) != len(found):
+        raise InputError(f"{what}: the module gives {len(expected)} outputs, the graph {len(found)}.")
+    pairs = zip(expected, found)
     return [_compared(f"{what}, output {i}", one.numpy(), other) for i, (one, other) in enumerate(pairs)]
+
+
+def several(outputs: object) -> tuple:
+    """What a module or a graph gave as a tuple, also where it is one output alone."""
+    return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 def _compared(what: str, ours: np.ndarray, theirs: np.ndarray) -> Comparison:
     batch, length = (*ours.shape, 1, 1)[:2]
-    if np.issubdtype(ours.dtype, np.integer):
+    if not np.issubdtype(ours.dtype, np.floating):
         different = int((ours != theirs).sum()) if ours.shape == theirs.shape else ours.size
         return Comparison(what, batch, length, ours.size, different, 0)
     return Comparison(what, batch, length, 0, 0, 0, relative_difference(ours, theirs))

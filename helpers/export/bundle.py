@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import onnx
@@ -21,9 +21,15 @@ PROTOBUF_LIMIT = 2_000_000_000  # bytes of weights beyond which one file can't h
 TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 
 
-def save_graph(model: ir.Model, path: Path, metadata: dict[str, str], external_data: bool) -> None:
+def save_graph(
+    model: ir.Model,
+    path: str | os.PathLike,
+    metadata: Mapping[str, str] | None = None,
+    external_data: bool = False,
+) -> None:
     """Write an ONNX file; its weights go to `NAME.onnx.data` when asked to, or when too big for one file."""
-    model.metadata_props.update(metadata)
+    path = Path(path)
+    model.metadata_props.update(metadata or {})
     n_bytes = sum(value.const_value.nbytes for value in model.graph.initializers.values())
     model.producer_name, model.producer_version = "audio-models-everywhere", ""
     if external_data or n_bytes > PROTOBUF_LIMIT:

@@ -23,7 +23,7 @@ from helpers.runtime.session import OnnxGraph
 from helpers.support.errors import InputError
 from helpers.support.files import written_whole
 from helpers.support.tables import Table
-from helpers.verify import relative_difference
+from helpers.verify import relative_difference, several
 
 LONGEST_REASON = 400  # letters
 CLOSE = 1e-5  # largest difference, relative to the largest output, that rounding alone may cause
@@ -156,17 +156,13 @@ def compare_layer(
 ) -> LayerReport:
     """An exported layer beside `reference` (None: the layer itself) on the same inputs; a row an output."""
     with torch.no_grad():
-        expected = _several((reference or layer)(*inputs))
+        expected = several((reference or layer)(*inputs))
     rows = []
-    for i, (one, found) in enumerate(zip(expected, _several(run_layer(path, *inputs)), strict=True)):
+    for i, (one, found) in enumerate(zip(expected, several(run_layer(path, *inputs)), strict=True)):
         equal = float((found == one.numpy()).mean()) if found.shape == one.shape else 0.0
         called = name if len(expected) == 1 else f"{name}, output {i}"
         rows.append(Row(called, _shapes(inputs), equal, relative_difference(one.numpy(), found)))
     return LayerReport(tuple(rows))
-
-
-def _several(outputs: object) -> tuple:
-    return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 def together(*reports: LayerReport) -> LayerReport:

@@ -19,9 +19,9 @@ Graph = Callable[[np.ndarray], np.ndarray]
 class OnnxGraph:
     """One graph as a function of arrays; its session starts at the first call.
 
-    Arrays go in in the order of the graph's inputs, those that have a default by name; one output comes back
-    alone, several as a tuple. It may be called from several threads at once; each call then computes on
-    `threads` (0: one a core).
+    Arrays go in in the order of the graph's inputs or by name, those that have a default only by name; one
+    output comes back alone, several as a tuple. It may be called from several threads at once; each call
+    then computes on `threads` (0: one a core).
     keeps_memory: what one call needed is kept for the next, which is faster; set it before the first call.
     sha256: what the files must have, by name, as a manifest says; they are read once, before the session.
     """
@@ -44,7 +44,7 @@ class OnnxGraph:
         with self.starting:
             session, names = self.session, self.inputs
         try:
-            outputs = session.run(None, dict(zip(names, arrays, strict=True)) | more)
+            outputs = session.run(None, dict(zip(names[: len(arrays)], arrays, strict=True)) | more)
         except Exception as error:  # onnxruntime raises many kinds; the input was checked before
             given = ", ".join(f"{array.dtype} {array.shape}" for array in (*arrays, *more.values()))
             raise InputError(

@@ -97,18 +97,9 @@ def progress(**options: object):
 
 
 def add_checkpoints(command: argparse.ArgumentParser, required: bool) -> None:
-    """--checkpoints and what may go with it, whichever model it is."""
+    """--checkpoints, whichever model it is."""
     command.add_argument(
         "--checkpoints", type=Path, required=required, metavar="DIR", help="holds the model's own files"
-    )
-    command.add_argument(
-        "--lora",
-        type=Path,
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="FILE",
-        help="VampNet: overlays to lay over them",
     )
 
 

@@ -70,6 +70,14 @@ def verify(arguments: argparse.Namespace):
         )
 
 
+def add_options(command: argparse.ArgumentParser) -> None:
+    """What goes with --checkpoints of a VampNet alone."""
+    lora = "VampNet: overlays to lay over the checkpoints"
+    command.add_argument(
+        "--lora", type=Path, nargs="+", action="extend", default=[], metavar="FILE", help=lora
+    )
+
+
 def add_commands(choices: argparse._SubParsersAction) -> None:
     """`vamp`."""
     command: Parser = choices.add_parser("vamp", help="VampNet: keep some of a sound, generate the rest")
@@ -77,6 +85,7 @@ def add_commands(choices: argparse._SubParsersAction) -> None:
     command.add_argument("input", type=Path, metavar="IN.wav")
     command.add_argument("output", type=Path, metavar="OUT.wav")
     add_models(command)
+    add_options(command)
     for title, options in NUMBERS.items():
         group = command.add_argument_group(title)
         for name, kind, default, called, means in options:

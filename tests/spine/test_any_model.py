@@ -1,5 +1,6 @@
 """A model that is in nobody's list, taken through with the spine's public names alone."""
 
+import numpy as np
 import pytest
 import torch
 from refusals import refused
@@ -10,6 +11,7 @@ from helpers.export.bundle import save_graph
 from helpers.export.graph import GraphToExport, to_onnx
 from helpers.quantize import write_smaller
 from helpers.runtime.session import OnnxGraph
+from helpers.support.files import ROOT
 from helpers.transfer import Transfer
 from helpers.verify import compare
 
@@ -75,7 +77,7 @@ def exported(module, path):
     axes = {"frames": {0: "time", 1: "batch"}, "pitch": {0: "batch", 1: "time"},
             "voicing": {0: "batch", 1: "time"}}  # fmt: skip
     graph = GraphToExport(module, {"frames": frames}, ["pitch", "voicing"], axes)
-    save_graph(to_onnx(graph), path, {}, external_data=False)
+    save_graph(to_onnx(graph), path)
     return OnnxGraph(path)
 
 
@@ -92,6 +94,67 @@ def test_a_model_that_nobody_listed_is_taken_through(tmp_path):
     smaller = OnnxGraph(write_smaller(graph.path, tmp_path / "small.onnx", "int8"))
     rows = compare("small", original, smaller, torch.randn(9, 2, BANDS))
     assert all(1e-4 < row.difference < 0.2 for row in rows)  # it rounds, and it still computes the same thing
+
+
+def test_the_lines_in_the_plan_of_helpers_run(tmp_path, monkeypatch, capsys):
+    text = (ROOT / "helpers" / "README.md").read_text(encoding="utf-8")
+    lines = text.split("```python\n")[1].split("```")[0]
+    assert len(lines.splitlines()) <= 22
+    tensors, original = stored()
+    frames = torch.randn(7, 3, BANDS)
+    names = {**globals(), "tensors": tensors, "original": original, "frames": frames}
+    monkeypatch.chdir(tmp_path)
+    exec(lines, names)
+    assert f"{len(tensors)} of {len(tensors)} tensors accounted for" in capsys.readouterr().out
+    rows = compare("tracker", original, OnnxGraph("tracker.onnx"), frames)
+    assert [row.passed for row in rows] == [True, True]
+    assert names["pitch"].shape == (3, 7, 12) and names["voicing"].shape == (3, 7)
+
+
+class Chooser(nn.Module):
+    """Several kinds of input: tokens (B, T) int64, which of them count (B, T) bool, a gain (B,) float32."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(11, 6)
+
+    def forward(self, tokens, counts, gain):
+        chosen = self.table(tokens) * counts[..., None] * gain[:, None, None]
+        return chosen.sum(1), chosen.argmax(-1), (chosen > 1).any(-1)
+
+
+def asked(batch, time):
+    return torch.randint(11, (batch, time)), torch.rand(batch, time) < 0.7, torch.rand(batch) + 1
+
+
+def test_inputs_of_every_type_keep_the_axes_they_share(tmp_path):
+    module, names = Chooser().eval(), ("tokens", "counts", "gain")
+    places = {0: "batch", 1: "time"}
+    axes = {"tokens": places, "counts": places, "gain": {0: "batch"},
+            "sum": {0: "batch"}, "best": places, "loud": places}  # fmt: skip
+    model = to_onnx(GraphToExport(module, dict(zip(names, asked(2, 5))), ["sum", "best", "loud"], axes))
+    save_graph(model, tmp_path / "chooser.onnx")
+    graph = OnnxGraph(tmp_path / "chooser.onnx")
+    for batch, time in ((1, 1), (3, 8)):
+        inputs = asked(batch, time)
+        rows = compare("chooser", module, graph, *inputs)
+        assert [(row.passed, row.tokens) for row in rows] == [(True, 0)] + 2 * [(True, batch * time)]
+    shapes = {one.name: one.shape for one in (*graph.session.get_inputs(), *graph.session.get_outputs())}
+    assert shapes == {
+        "tokens": ["batch", "time"], "counts": ["batch", "time"], "gain": ["batch"],
+        "sum": ["batch", 6], "best": ["batch", "time"], "loud": ["batch", "time"],
+    }  # fmt: skip
+    named = dict(zip(names, (given.numpy() for given in inputs)))
+    one_way, other_way = graph(*named.values()), graph(named.pop("tokens"), **named)
+    assert all(map(np.array_equal, one_way, other_way))
+    with refused("chooser.onnx", "tokens"):
+        graph(**named)
+    with refused("chooser.onnx"):
+        graph(*one_way, *one_way)
+    upside_down = compare("wrong", module, lambda *arrays: (*graph(*arrays)[:2], ~graph(*arrays)[2]), *inputs)
+    assert [row.passed for row in upside_down] == [True, True, False]
+    with refused("wrong", "3 outputs", "2"):
+        compare("wrong", module, lambda *arrays: graph(*arrays)[:2], *inputs)
 
 
 def test_the_scale_of_an_overlay_is_said_by_who_knows_it(tmp_path):

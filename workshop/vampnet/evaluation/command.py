@@ -8,6 +8,7 @@ from helpers.audio.clips import COURSE_CLIPS, load_clips
 from helpers.support import commands, files
 from helpers.support.commands import Parser, add_checkpoints, progress
 from helpers.support.errors import InputError
+from helpers.vampnet.commands import add_options
 from helpers.vampnet.files import course_checkpoints
 from workshop.scoring import opus
 from workshop.vampnet.evaluation.evaluation import evaluate
@@ -20,6 +21,7 @@ def parser() -> Parser:
         description="Score a checkpoint on music it has not heard.",
     )
     add_checkpoints(command, required=False)
+    add_options(command)
     command.add_argument(
         "--clips", type=Path, metavar="DIR", help="held-out clips (default: those that come with the course)"
     )
