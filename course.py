@@ -208,7 +208,7 @@ def read_stamp():
     """The stamp of a finished environment, or None."""
     try:
         stamp = json.loads(STAMP.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return stamp if isinstance(stamp, dict) else None
 
@@ -269,6 +269,11 @@ def make_venv():
     check_venv_module()
     import venv
 
+    if os.pathsep in str(VENV):
+        raise SetupError(
+            f"{ROOT} has a '{os.pathsep}' in its path, and no Python environment can be made there: move the "
+            "course, or rename that folder."
+        )
     if Path(sys.prefix).resolve() == VENV.resolve():
         raise SetupError("This runs in the .venv that must be made again: type `deactivate` and run again.")
     try:
@@ -527,7 +532,9 @@ def main(arguments=None):
         check_python()
         check_platform()
         options, further = parse(arguments)
-        signal.signal(signal.SIGTERM, stop)
+        for name in ("SIGTERM", "SIGHUP"):
+            if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
+                signal.signal(getattr(signal, name), stop)
         return options.run(options, further)
     except SetupError as error:
         print(error, file=sys.stderr)

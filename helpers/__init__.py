@@ -6,6 +6,9 @@ Importing the package imports nothing else; each module names what it needs.
 import os
 from collections.abc import Sequence
 
+# ONNX Runtime reports its use to its maker over the network, unless it finds this when it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 
 def open(bundle: str | os.PathLike, providers: Sequence[str] | None = None):
     """The Pipeline of a bundle, whichever model it holds: it runs on ONNX Runtime. Raises InputError.

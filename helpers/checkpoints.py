@@ -20,7 +20,7 @@ from torch import Tensor
 
 from helpers.support.config import shown
 from helpers.support.errors import InputError
-from helpers.support.files import read_json, sha256
+from helpers.support.files import check_name, read_json, sha256
 
 LORA_ENDINGS = (".lora_A", ".lora_B")
 WEIGHT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -38,6 +38,11 @@ class Checkpoint:
     tensors: dict[str, Tensor]
     metadata: dict
     prefix: str = ""  # what every name in the file begins with, left out here
+
+    @property
+    def called(self) -> str:
+        """The file's name, and what was left out in front of every name in it."""
+        return self.path.name + (f" (without {self.prefix!r}, which began every name)" if self.prefix else "")
 
     @property
     def kwargs(self) -> dict:
@@ -120,6 +125,7 @@ def read_safetensors(paths: Iterable[Path]) -> dict[str, Tensor]:
         try:
             if not path.is_file():
                 raise InputError(f"there is no file {path}.")
+            check_name(path)
             found = load_file(path)
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror or error}.") from error
@@ -152,6 +158,7 @@ def _load(path: Path) -> object:
             raise InputError(f"{path} is a directory; name one .pth file in it.")
         if not path.is_file():
             raise InputError(f"there is no file {path}; name a .pth file.")
+        check_name(path)
         is_zip = zipfile.is_zipfile(path)  # PyTorch before 1.6 wrote another format, which can't be mapped
         if is_zip:
             _check_archive(path)

@@ -5,7 +5,8 @@ else is an error that names it: a missing tensor, one that nobody asked for, a w
 went where is in the `TransferReport`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -32,6 +33,7 @@ def on_numpy(function: Callable[..., Tensor | tuple[Tensor, ...]]) -> Callable:
 
 
 CLOSE = 1e-6  # folding rounds once to float32: differences beyond this share of the largest weight are a bug
+MOST_IN_FRONT = 3  # parts of a name that may have been put there by wrappers
 MOST_SHOWN = 5  # problems that an error names; the others are counted
 WEIGHT_NORM_SPELLINGS = (
     ("weight_g", "weight_v"),  # torch.nn.utils.weight_norm, as trained
@@ -242,11 +244,31 @@ class Transfer:
             if row.status == "different"
         ]
         if self.problems:
+            self.problems[:0] = self._in_front()
             more = f"; and {len(self.problems) - MOST_SHOWN} more" if len(self.problems) > MOST_SHOWN else ""
             raise InputError(f"{self.name}: {'; '.join(self.problems[:MOST_SHOWN])}{more}.")
         self.module.load_state_dict(self.values, assign=True)
         self.module.requires_grad_(False).eval()
         return TransferReport(self.name, tuple(self.rows))
+
+    def _in_front(self) -> list[str]:
+        """Names that are missing may be there with something in front, put there by what the model was in."""
+        missing = self.seen - self.tensors.keys()
+        fronts = Counter(
+            front for name in self.tensors for front in _fronts(name) if name.removeprefix(front) in missing
+        )
+        left = self.tensors.keys() - self.seen
+        return [
+            f"{'every' if all(name.startswith(front) for name in left) else 'a'} name left over begins with "
+            f"{shown(front)}, which a wrapper put there: leave it out"
+            for front, _ in fronts.most_common(1)
+        ]
+
+
+def _fronts(name: str) -> Iterator[str]:
+    """What a name begins with, up to each of its first dots."""
+    parts = name.split(".")
+    yield from (".".join(parts[:n]) + "." for n in range(1, min(len(parts), MOST_IN_FRONT + 1)))
 
 
 class Move(Protocol):

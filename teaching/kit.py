@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.support.errors import InputError
+from helpers.support.errors import InputError, plain
 from helpers.support.files import parse_json, write_json
 from teaching import originals
 
@@ -159,4 +159,4 @@ def noted(wheels: Path) -> list[str]:
         said = parse_json((wheels / NOTE).read_bytes())
     except (OSError, ValueError):
         return []
-    return [one for one in said if isinstance(one, str)] if isinstance(said, list) else []
+    return [plain(one) for one in said if isinstance(one, str)] if isinstance(said, list) else []

@@ -8,7 +8,6 @@ import re
 import subprocess
 import time
 import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from helpers.support.files import written_whole
 
 ARCHIVE = Path("notebooks") / ".originals.zip"  # hidden, so that nobody opens or tidies it away in JupyterLab
 KEPT = "my_work"
+LARGEST = 1 << 30  # bytes of all notebooks
 
 
 def originals(root: Path) -> dict[str, bytes]:
@@ -31,8 +31,15 @@ def originals(root: Path) -> dict[str, bytes]:
         )
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as files:
-            return {name: files.read(name) for name in files.namelist() if _is_notebook(name)}
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+            inside = [entry for entry in files.infolist() if _is_notebook(entry.filename)]
+            if sum(entry.file_size for entry in inside) > LARGEST:
+                raise InputError(
+                    f"{ARCHIVE} is far too large; get the course anew and copy your work into it."
+                )
+            return {entry.filename: files.read(entry) for entry in inside}
+    except InputError:
+        raise
+    except Exception as error:  # a damaged archive can fail in any way
         raise InputError(f"{ARCHIVE} is damaged; get the course anew and copy your work into it.") from error
 
 

@@ -3,7 +3,6 @@
 Runs in the course's environment: `python course.py build`.
 """
 
-import argparse
 import base64
 import html
 import io
@@ -19,7 +18,9 @@ from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 
-from helpers.support.errors import InputError, exit_status, first_line
+from helpers.support import commands
+from helpers.support.commands import Parser
+from helpers.support.errors import InputError, first_line
 from helpers.support.files import written_whole
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -154,10 +155,10 @@ def write(path: Path, page: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the pages into the directory that the command line names."""
-    parser = argparse.ArgumentParser(prog="teaching.pages", description=__doc__)
+    parser = Parser(prog="teaching.pages", description=__doc__)
     parser.add_argument("to", type=Path, metavar="DIR")
-    to = parser.parse_args(arguments).to
-    return exit_status(lambda: build(to, sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))))
+    parser.set_defaults(run=lambda options: build(options.to, sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))))
+    return commands.main(parser, arguments)
 
 
 if __name__ == "__main__":

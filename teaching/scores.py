@@ -5,14 +5,15 @@ left in the saved notebook: a result says what its author saw when saving, and c
 """
 
 import csv
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from helpers.lesson.checks.verdict import MIME_TYPE, NOT_YET, RIGHT, WRONG
 from helpers.support.errors import InputError
-from helpers.support.files import parse_json, written_whole
+from helpers.support.files import check_outputs, parse_json, written_whole
 from helpers.support.tables import Table
 
 NOT_RUN, NO_COPY = "not run", ""
@@ -70,10 +71,8 @@ def collect(root: Path, folder: Path) -> Scores:
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; name the one with the students' notebooks.")
     copies, remarks = [], []
-    for path in sorted(folder.rglob("*.ipynb")):
+    for path in sorted(handed_in(folder)):
         name = printable(path.relative_to(folder).as_posix())
-        if ".ipynb_checkpoints" in path.parts:
-            continue
         try:
             copy = read_copy(path, name, course)
         except InputError as error:
@@ -85,14 +84,31 @@ def collect(root: Path, folder: Path) -> Scores:
     if not copies:
         found = remarks[0] if remarks else "it has no files that end in .ipynb."
         raise InputError(f"{printable(str(folder))} holds no copy of the course's notebooks: {found}")
-    handed_in = {copy.number for copy in copies}
-    columns = [(one.number, name) for one in course if one.number in handed_in for name in one.names]
+    numbers = {copy.number for copy in copies}
+    columns = [(one.number, name) for one in course if one.number in numbers for name in one.names]
     scores = Scores(columns, remarks=remarks)
     for student, own in by_student(copies).items():
         scores.rows[student] = {
             (number, name): own[number].states[name] if number in own else NO_COPY for number, name in columns
         }
     return scores
+
+
+def handed_in(folder: Path) -> Iterator[Path]:
+    """Every notebook under a folder, however deep, and every folder that can't be read."""
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        try:
+            entries = list(os.scandir(here))
+        except OSError:
+            yield here
+            continue
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False) and entry.name != ".ipynb_checkpoints":
+                waiting.append(here / entry.name)
+            if entry.name.endswith(".ipynb"):
+                yield here / entry.name
 
 
 def exercises(path: Path) -> Exercises:
@@ -183,6 +199,9 @@ def write_csv(scores: Scores, path: Path) -> None:
 
 def report(root: Path, folder: Path, to: Path) -> None:
     """Print the table and write it as CSV."""
+    if to.is_symlink() and to.parent == folder:  # somebody who handed it in would choose what is written over
+        raise InputError(f"{to} is a link; remove it, or name another file with --csv.")
+    check_outputs([to])
     scores = collect(root, folder)
     print(scores)
     write_csv(scores, to)

@@ -8,7 +8,6 @@ same command again after an interruption, or with more minutes: pieces that are 
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -18,8 +17,10 @@ from data.music.compose import Piece, compose
 from data.music.phrases import SPLITS
 from data.music.render import SAMPLE_RATE, measured_loudness, render, synthesizer, write_flac
 from data.music.styles import ALL_STYLES
-from helpers.support.errors import InputError, exit_status
-from helpers.support.files import write_json
+from helpers.support import commands
+from helpers.support.commands import Parser, number
+from helpers.support.errors import InputError
+from helpers.support.files import read_json, write_json
 
 STYLE_HELP = (
     "only this style; without it those of the mixture take turns; music_box and calypso are not in it, "
@@ -51,7 +52,7 @@ def read_manifest(path: Path) -> dict[str, dict]:
     if not path.exists():
         return {}
     try:
-        return {entry["piece"]: entry for entry in json.loads(path.read_text(encoding="utf-8"))}
+        return {entry["piece"]: entry for entry in read_json(path)}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is not a manifest of this command; choose another folder.") from error
 
@@ -61,7 +62,7 @@ def make(folder: Path, minutes: float, seed: int, split: str, style: str | None)
     synthesizer()  # complain before the work if it is missing
     manifest = folder / f"{split}.json"
     rows, made = read_manifest(manifest), []
-    with tqdm(total=round(60 * minutes), unit="s", desc=f"music for {split}") as progress:
+    with tqdm(total=round(60 * minutes), unit="s", desc=f"music for {split}", disable=None) as progress:
         while sum(r["seconds"] for r in made) < 60 * minutes:
             piece = compose(seed, split, len(made), style)
             path = folder / f"{piece.plan.name}.flac"
@@ -75,24 +76,16 @@ def make(folder: Path, minutes: float, seed: int, split: str, style: str | None)
     return made
 
 
-def minutes(text: str) -> float:
-    """A positive number of minutes."""
-    value = float(text)
-    if not 0 < value <= 6000:
-        raise argparse.ArgumentTypeError("give minutes above 0, and at most 6000")
-    return value
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m data.music", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m data.music", description=__doc__.splitlines()[0])
     parser.add_argument("folder", metavar="OUT_DIR", type=Path)
-    parser.add_argument("--minutes", type=minutes, default=60.0, help="of music (60)")
+    parser.add_argument("--minutes", type=number(0.001, 6000), default=60.0, help="of music (60)")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other pieces (0)")
     parser.add_argument("--split", choices=SPLITS, default="train", help="no phrase is in two splits (train)")
     parser.add_argument("--style", choices=ALL_STYLES, help=STYLE_HELP)
-    options = parser.parse_args(arguments)
-    return exit_status(lambda: carry_out(options))
+    parser.set_defaults(run=carry_out)
+    return commands.main(parser, arguments, stopped="stopped; the same command continues.")
 
 
 def carry_out(options: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ FILE_FORMATS = {".wav": ("WAV", "PCM_24"), ".flac": ("FLAC", "PCM_24"), ".ogg": 
 PIECE_FRAMES = 65536  # at once to and from a file; minutes of it crash libsndfile's Vorbis encoder
 BYTES_A_SAMPLE, LARGEST_WAV = 3, 2**32 - 2**16  # a WAV counts its bytes in 32 bits
 LARGEST_PIPE = 1 << 30  # bytes
+LARGEST_SOUND = 1 << 30  # samples of all channels, six hours of one: a FLAC of a megabyte may claim days
 VORBIS_HIGHEST_RATE = 200_000  # Hz; above it libsndfile crashes instead of refusing
 
 
@@ -32,10 +33,14 @@ def load(path: str | os.PathLike) -> tuple[np.ndarray, int]:
             pieces = [file.read(PIECE_FRAMES, dtype="float32", always_2d=True)]
             while len(pieces[-1]):  # until the samples end: a damaged header may promise any number
                 pieces.append(file.read(PIECE_FRAMES, dtype="float32", always_2d=True))
+                if len(pieces) * PIECE_FRAMES * file.channels > LARGEST_SOUND:
+                    raise InputError(f"{path} is too long to be held in memory; cut it first.")
             sample_rate = file.samplerate
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}; check the path.") from error
     except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a .raw file, which has no header
+        if isinstance(stream, _Watched) and stream.failure is not None:
+            raise InputError(f"cannot read {path}: {stream.failure.strerror}; copy it anew.") from error
         raise InputError(
             f"{path} cannot be read as audio: damaged, or not a sound file; give a WAV, FLAC, "
             "OGG or MP3 file."
@@ -48,11 +53,11 @@ def load(path: str | os.PathLike) -> tuple[np.ndarray, int]:
 
 def _seekable(path: str | os.PathLike) -> BinaryIO:
     """A sound file to read in; what comes through a pipe is kept in memory, for headers are read twice."""
-    stream = open(path, "rb")
+    stream = _Watched(path, "rb")
     if stream.seekable():
         return stream
-    with stream:
-        content = stream.read(LARGEST_PIPE + 1)
+    with io.BufferedReader(stream) as pipe:
+        content = pipe.read(LARGEST_PIPE + 1)
     if len(content) > LARGEST_PIPE:
         raise InputError(f"{path} gives more than {LARGEST_PIPE >> 20} MB; save it to a file first.")
     return io.BytesIO(content)
@@ -116,9 +121,17 @@ def _one_item(audio: np.ndarray) -> np.ndarray:
 
 
 class _Watched(io.FileIO):
-    """A file that remembers why it could not be written: libsndfile says nothing of a disk that is full."""
+    """A file that remembers why it could not be read or written: libsndfile says nothing of a full disk."""
 
     failure: OSError | None = None
+
+    def readinto(self, buffer: memoryview) -> int:
+        """What was read into `buffer`; nothing where it could not be."""
+        try:
+            return super().readinto(buffer)
+        except OSError as error:
+            self.failure = error
+            return 0
 
     def write(self, data: bytes) -> int:
         """All of `data`; what is missing at the end of the count was not written."""

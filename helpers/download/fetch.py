@@ -20,8 +20,10 @@ from tqdm import tqdm
 from helpers.download.network import Network, TryAgain
 from helpers.download.records import Record, RemoteFile, Source, brings, licence_of
 from helpers.support.errors import InputError, plain
-from helpers.support.files import parse_json, sha256, write_json, written_whole
+from helpers.support.files import read_json, sha256, write_json, written_whole
 from helpers.support.tables import megabytes
+
+CHECKSUM = r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}"
 
 
 def _sources_of(sources: Sequence[Source], name: str | None) -> list[Source]:
@@ -112,7 +114,7 @@ def _choose(record: Record, names: Iterable[str] | None) -> list[RemoteFile]:
     chosen = [file for file in record.files if set(brings(file)) & set(wanted)]
     chosen = [replace(file, members=tuple(m for m in file.members if m in wanted)) for file in chosen]
     for file in chosen:
-        if not re.fullmatch(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}", file.checksum or ""):
+        if not re.fullmatch(CHECKSUM, file.checksum or ""):
             raise InputError(f"{file.name} is refused: the record gives no checksum to check it by.")
     return chosen
 
@@ -130,8 +132,9 @@ def _expected(file: RemoteFile, directory: Path) -> dict[str, str]:
         return {file.name: file.checksum}
     note = directory / f"{file.name}.json"
     try:
-        noted = parse_json(note.read_text(encoding="utf-8"))
-        return noted["members"] if noted["archive"] == file.checksum else {}
+        noted = read_json(note)
+        members = dict(noted["members"]) if noted["archive"] == file.checksum else {}
+        return {name: known for name, known in members.items() if re.fullmatch(CHECKSUM, known)}
     except (OSError, ValueError, KeyError, TypeError):  # no note, or not ours: nothing is known
         return {}
 

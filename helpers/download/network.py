@@ -21,6 +21,7 @@ REFUSED_ADDRESS = (
     requests.exceptions.TooManyRedirects,
 )
 
+LARGEST_ANSWER = 64 << 20  # bytes of metadata
 T = TypeVar("T")
 
 
@@ -104,7 +105,12 @@ class Network:
 
         def attempt() -> tuple[bytes, str | None]:
             with self.request(url, {}) as response:
-                return response.content, response.links.get("next", {}).get("url")
+                body = bytearray()
+                for data in response.iter_content(self.chunk):
+                    body += data
+                    if len(body) > LARGEST_ANSWER:
+                        raise InputError(f"{url} answers without end; try again later.")
+                return bytes(body), response.links.get("next", {}).get("url")
 
         body, following = self.persist(attempt, "Check the network and run the command again.")
         try:

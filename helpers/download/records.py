@@ -8,6 +8,7 @@ from urllib.parse import quote
 from helpers.download.network import Network
 from helpers.support.errors import InputError
 
+MOST_PAGES = 100  # of a listing
 LICENCES = {  # identifier in the metadata: its usual name, and what it means
     "cc-by-nc-sa-4.0": ("CC BY-NC-SA 4.0", "name the authors, not for commerce, share alike"),
     "cc-by-nc-4.0": ("CC BY-NC 4.0", "name the authors, not for commerce"),
@@ -39,8 +40,8 @@ def remote_file(path: str, url: str, size: int, checksum: str | None) -> RemoteF
     hostile = not path.isprintable() or "\\" in path or ":" in path
     if hostile or any(step in ("", ".", "..") for step in path.split("/")):
         raise InputError(f"the record lists a file with the unsafe name {path!r}; nothing is taken from it.")
-    if not isinstance(url, str) or type(size) is not int or size <= 0:
-        raise InputError(f"the record gives no address or size for {path}; try again later.")
+    if not isinstance(url, str) or type(size) is not int or size <= 0 or not isinstance(checksum, str | None):
+        raise InputError(f"the record gives no usable address, size or checksum for {path}; try again later.")
     return RemoteFile(PurePosixPath(path).name, url, size, checksum)
 
 
@@ -57,7 +58,9 @@ def hugging_face(network: Network, repository: str) -> tuple[dict[str, RemoteFil
     card, _ = network.json(f"{base}/api/models/{repository}")
     url: str | None = f"{base}/api/models/{repository}/tree/main?recursive=true"
     found = {}
-    while url:
+    for _ in range(MOST_PAGES):
+        if not url:
+            break
         entries, url = network.json(url)
         for entry in entries:
             if entry["type"] == "file":
@@ -93,7 +96,7 @@ class Source:
 
 
 def licence_of(record: Record, source: "Source") -> str:
-    if not record.licence:
+    if not isinstance(record.licence, str) or not record.licence:
         return source.unnamed_licence
     name, meaning = LICENCES.get(record.licence.lower(), (record.licence, "read its terms before use"))
     return f"{name} ({meaning})"

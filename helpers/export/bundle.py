@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from helpers.export import onnx_file
 from helpers.export.graph import GraphToExport, to_onnx
 from helpers.quantize import smaller
 from helpers.runtime.manifest import MANIFEST, load_manifest
-from helpers.support import files
+from helpers.support import files, unfinished
 from helpers.support.errors import InputError
 
 PROTOBUF_LIMIT = 2_000_000_000  # bytes of weights beyond which one file can't hold them
@@ -65,25 +64,26 @@ def bundle_directory(out: Path) -> Iterator[Path]:
     Files of an earlier bundle in `out` are replaced, anything else in it stays. After an error, Ctrl-C
     included, `out` is as it was.
     """
-    temporary = None
+    files.check_name(out)
     try:
         is_new = not _exists(out)
         if not is_new and not out.is_dir():
             raise InputError(f"{out} is no directory; name one for the bundle.")
+        for path in out.glob("*.onnx*"):
+            if not path.is_file():
+                raise InputError(f"{path} is in the way and is no file; name another directory.")
         home = files.existing_parent(out) if is_new else out  # on the disk that the bundle is to lie on
-        temporary = Path(tempfile.mkdtemp(prefix=".", dir=home))
-        yield temporary
-        if is_new:
-            temporary.chmod(files.usual_mode(0o777))  # mkdtemp's are for their owner alone
-            out.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(temporary, out)
-        else:
-            _replace_files(temporary, out)
+        with unfinished.directory(home) as temporary:
+            files.check_name(temporary)
+            yield temporary
+            if is_new:
+                temporary.chmod(files.usual_mode(0o777))  # until now it was for its owner alone
+                out.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(temporary, out)
+            else:
+                _replace_files(temporary, out)
     except OSError as error:
         raise InputError(f"cannot write the bundle {out}: {error.strerror or error}.") from error
-    finally:
-        if temporary is not None and temporary.exists():
-            shutil.rmtree(temporary)
 
 
 def _exists(path: Path) -> bool:

@@ -1,6 +1,5 @@
 """What an ONNX file holds, in words and in numbers."""
 
-import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -11,7 +10,10 @@ import onnx
 from helpers.runtime.manifest import load_manifest
 from helpers.support.config import shown
 from helpers.support.errors import InputError
+from helpers.support.files import parse_json
 from helpers.support.tables import megabytes
+
+LARGEST_GRAPH = 2**31  # bytes: protobuf counts them in 32 bits
 
 
 def describe_bundle(bundle: Path) -> Iterator[str]:
@@ -30,9 +32,20 @@ def describe_bundle(bundle: Path) -> Iterator[str]:
 def describe_graph(path: Path) -> Iterator[str]:
     """Inputs, outputs, opset, operators, sizes, precision and provenance of an ONNX file."""
     try:
-        model = onnx.load(path, load_external_data=False)
-    except Exception as error:  # protobuf's own errors have no public name
+        if not path.is_file():  # a pipe, or a link to a device, would be read for ever
+            raise InputError(f"{path} is no file.")
+        if path.stat().st_size > LARGEST_GRAPH:
+            raise InputError(f"{path} is over 2 GB, more than an ONNX file can have without external data.")
+        yield from _lines(path, onnx.load(path, load_external_data=False))
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}.") from error
+    except Exception as error:  # protobuf's own errors have no public name, and names may be no text
         raise InputError(f"{path} is damaged or not an ONNX file ({type(error).__name__}).") from error
+
+
+def _lines(path: Path, model: onnx.ModelProto) -> Iterator[str]:
     graph = model.graph
     if not graph.node and not graph.output:
         raise InputError(f"{path} is damaged or not an ONNX file (it holds no graph).")
@@ -49,7 +62,7 @@ def describe_graph(path: Path) -> Iterator[str]:
     )
     by_kind: dict[str, list[int]] = defaultdict(list)
     for weight in graph.initializer:
-        by_kind[onnx.TensorProto.DataType.Name(weight.data_type).lower()].append(_n_elements(weight))
+        by_kind[_kind(weight.data_type)].append(_n_elements(weight))
     precision = ", ".join(
         f"{sum(counts):,} {kind}" for kind, counts in sorted(by_kind.items(), key=lambda pair: -sum(pair[1]))
     )
@@ -108,7 +121,12 @@ def _type(value: onnx.ValueInfoProto) -> str:
     shape = ", ".join(
         d.dim_param or (str(d.dim_value) if d.HasField("dim_value") else "?") for d in tensor.shape.dim
     )
-    return f"{onnx.TensorProto.DataType.Name(tensor.elem_type).lower()} ({shape})"
+    return f"{_kind(tensor.elem_type)} ({shape})"
+
+
+def _kind(number: int) -> str:
+    known = number in onnx.TensorProto.DataType.values()
+    return onnx.TensorProto.DataType.Name(number).lower() if known else f"type {number}"
 
 
 def _n_elements(tensor: onnx.TensorProto) -> int:
@@ -121,9 +139,9 @@ def _n_elements(tensor: onnx.TensorProto) -> int:
 def _plain(text: str) -> str:
     """A metadata value, JSON of one level as `key value` pairs; cut, because a file may hold anything."""
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError:
         value = text
     if isinstance(value, dict):
-        text = ", ".join(f"{key} {str(item)[:20]}" for key, item in value.items())
+        text = ", ".join(f"{key} {shown(item)[:20]}" for key, item in value.items())
     return " ".join(text.split())[:300]

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from helpers.support.errors import InputError
+from helpers.support.errors import InputError, plain
 from helpers.support.files import read_json, sha256
 
 MANIFEST = "bundle.json"
@@ -36,5 +36,6 @@ def changed_files(directory: str | os.PathLike, described: Mapping[str, str]) ->
     """A line for each file that is missing or has another SHA-256 than it is described with."""
     for name, expected in described.items():
         path = Path(directory) / name
-        if not path.is_file() or sha256(path) != expected:
-            yield f"{name} is not the file that {MANIFEST} describes"
+        is_inside = path.name == name  # what lies elsewhere is no part of a bundle
+        if not is_inside or not path.is_file() or sha256(path) != expected:
+            yield f"{plain(name)} is not the file that {MANIFEST} describes"

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from helpers.runtime.manifest import changed_files, described_files, load_manifest
-from helpers.support.errors import InputError, Notice, first_line
+from helpers.support.errors import InputError, Notice, first_line, is_about_memory
+from helpers.support.files import check_name
 
 CPU = "CPUExecutionProvider"
 Graph = Callable[[np.ndarray], np.ndarray]
@@ -46,6 +47,8 @@ class OnnxGraph:
         try:
             outputs = session.run(None, dict(zip(names[: len(arrays)], arrays, strict=True)) | more)
         except Exception as error:  # onnxruntime raises many kinds; the input was checked before
+            if is_about_memory(error):
+                raise MemoryError from error
             given = ", ".join(f"{array.dtype} {array.shape}" for array in (*arrays, *more.values()))
             raise InputError(
                 f"{self.path} failed on {given} ({first_line(error)}); export it again."
@@ -57,6 +60,7 @@ class OnnxGraph:
         """The onnxruntime.InferenceSession."""
         import onnxruntime  # a third of a second: not before it is needed
 
+        check_name(self.path)
         if self.sha256 is not None:
             check_files(self.path, self.sha256)
         options = onnxruntime.SessionOptions()
@@ -67,7 +71,9 @@ class OnnxGraph:
         options.log_severity_level = 4  # errors reach the user as exceptions, warnings are not for them
         try:
             session = onnxruntime.InferenceSession(str(self.path), options, providers=self.providers)
-        except Exception as error:  # onnxruntime raises many kinds, all of them about this file
+        except Exception as error:  # onnxruntime raises many kinds, nearly all of them about this file
+            if is_about_memory(error):
+                raise MemoryError from error
             raise InputError(
                 f"{self.path} cannot be opened by ONNX Runtime ({first_line(error)}); export it again."
             ) from error

@@ -8,13 +8,17 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
-from helpers.support.errors import InputError, Notice, plain
+from helpers.support.config import LARGEST, shown
+from helpers.support.errors import InputError, Notice, is_about_memory, plain
 
+LARGEST_SEED = 2**63 - 1  # what every library takes
 ENDINGS = ("SIGTERM", "SIGHUP")
 INTERRUPTED = 130
+NO_MEMORY = "not enough memory for this; close other programs or use a shorter input."
 BROKEN_PIPE = 141  # what a shell reports of a program that SIGPIPE ended
 
 
@@ -25,10 +29,13 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message} (see {self.prog} --help)")
 
 
-def main(parser: Parser, argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit status. What the user can mend is one line and status 2."""
+def main(parser: Parser, argv: Sequence[str] | None = None, stopped: str = "stopped.") -> int:
+    """Run one command; returns its exit status. What the user can mend is one line and status 2.
+
+    stopped: what is said after Ctrl-C.
+    """
     with _surroundings():
-        return _run(parser, argv)
+        return _run(parser, argv, stopped)
 
 
 @contextlib.contextmanager
@@ -40,6 +47,7 @@ def _surroundings() -> Iterator[None]:
             setattr(sys, name, open(os.devnull, "w"))
         elif isinstance(stream, io.TextIOWrapper):  # a path may hold characters that a plain terminal lacks
             stream.reconfigure(errors="backslashreplace")
+    sys.stderr = _Unheard(sys.stderr)
     before = {}
     if threading.current_thread() is threading.main_thread():
         for number in (getattr(signal, name) for name in ENDINGS if hasattr(signal, name)):
@@ -48,15 +56,38 @@ def _surroundings() -> Iterator[None]:
     try:
         yield
     finally:
+        sys.stderr = sys.stderr.stream
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
+class _Unheard:
+    """A stream to which nobody may be listening: a full disk or a closed pipe there stops no work."""
+
+    def __init__(self, stream: TextIO):
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self.stream.flush()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.stream, name)
+
+
 def _end(number: int, frame: object) -> None:
+    for name in ENDINGS:  # who ends a process may say so twice, and what is half-written must still go
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     raise SystemExit(128 + number)  # as a shell reports it; what is half-written is removed on the way out
 
 
-def _run(parser: Parser, argv: Sequence[str] | None) -> int:
+def _run(parser: Parser, argv: Sequence[str] | None, stopped: str) -> int:
     try:
         arguments = parser.parse_args(argv)
         with warnings.catch_warnings():
@@ -69,7 +100,7 @@ def _run(parser: Parser, argv: Sequence[str] | None) -> int:
     except InputError as error:
         return failed(str(error))
     except MemoryError:
-        return failed("not enough memory for this; close other programs or use a shorter input.")
+        return failed(NO_MEMORY)
     except ModuleNotFoundError as error:
         return failed(f"{error.name} is needed for this; install it with `pip install {error.name}`.")
     except BrokenPipeError:  # whoever read the output has heard enough
@@ -77,9 +108,14 @@ def _run(parser: Parser, argv: Sequence[str] | None) -> int:
         os.dup2(nowhere, sys.stdout.fileno())
         return BROKEN_PIPE
     except OSError as error:
-        return failed(f"cannot write the output: {error.strerror or error}.")
+        what = f"use {error.filename}" if error.filename else "write the output"
+        return failed(f"cannot {what}: {error.strerror or error}.")
+    except RuntimeError as error:
+        if not is_about_memory(error):
+            raise
+        return failed(NO_MEMORY)
     except KeyboardInterrupt:
-        print("stopped.", file=sys.stderr)
+        print(stopped, file=sys.stderr)
         return INTERRUPTED
 
 
@@ -94,6 +130,31 @@ def progress(**options: object):
     from tqdm import tqdm
 
     return tqdm(disable=None, leave=False, **options)
+
+
+def whole(least: int, most: int = LARGEST) -> Callable[[str], int]:
+    """The type of an option that is a whole number in this range."""
+    return _in_range(int, "a whole number", least, most)
+
+
+def number(least: float, most: float) -> Callable[[str], float]:
+    """The type of an option that is a number in this range, never infinite or NaN."""
+    return _in_range(float, "a number", least, most)
+
+
+def _in_range(kind: type, called: str, least: float, most: float) -> Callable[[str], float]:
+    def checked(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not least <= value <= most:
+            raise argparse.ArgumentTypeError(
+                f"it should be {called} from {least} to {most}, not {shown(text)}"
+            )
+        return value
+
+    return checked
 
 
 def add_checkpoints(command: argparse.ArgumentParser, required: bool) -> None:

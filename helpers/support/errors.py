@@ -1,7 +1,6 @@
 """What is said to a person: the exception for a mistake, the warning for a change of plan."""
 
-import sys
-from collections.abc import Callable
+import re
 
 
 def plain(text: object) -> str:
@@ -25,20 +24,12 @@ class Notice(UserWarning):
     """Something a user should know although it is no mistake: what was asked for was done another way."""
 
 
+def is_about_memory(error: Exception) -> bool:
+    """Whether a library says in words of its own that there was not enough memory."""
+    return re.search(r"bad_alloc|t allocate|out of memory|create a primitive", str(error)) is not None
+
+
 def first_line(error: Exception) -> str:
     """What another library's error says first, cut short; its kind if it says nothing."""
     lines = str(error).strip().splitlines()
     return lines[0][:160] if lines else type(error).__name__
-
-
-def exit_status(run: Callable[[], object]) -> int:
-    """Run a command that can be continued: 0, 2 after a mistake of the user's, 130 after Ctrl-C."""
-    try:
-        run()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command continues.", file=sys.stderr)
-        return 130
-    return 0

@@ -5,10 +5,10 @@ import hashlib
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from helpers.support import unfinished
 from helpers.support.errors import InputError
 
 
@@ -21,23 +21,17 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     is short, so that a name of any length can be written, and keeps the suffix, because some libraries
     choose a file format by it. Raises InputError for what can't be replaced: a directory, a device, a pipe.
     """
-    temporary = None
     try:
         target = _target(path)
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else usual_mode(0o666)
         suffix = target.suffix if len(os.fsencode(target.suffix)) <= LONGEST_SUFFIX else ""
-        handle, name = tempfile.mkstemp(prefix=".", suffix=suffix, dir=existing_parent(target))
-        temporary = Path(name)
-        os.close(handle)
-        yield temporary
-        os.chmod(temporary, mode)  # mkstemp makes files that only their owner can read
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(temporary, target)
+        with unfinished.file(existing_parent(target), suffix) as temporary:
+            yield temporary
+            os.chmod(temporary, mode)  # until now only its owner could read it
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(temporary, target)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}.") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def _target(path: str | os.PathLike) -> Path:
@@ -60,19 +54,34 @@ def check_outputs(
     """Before any work: can these files be written, and are they neither one another nor an input?
 
     None stands for one that was not asked for. Files are told apart by what they are, not by how they are
-    spelled. Raises InputError.
+    spelled. A model's file, which no command but its own writes, is kept. Raises InputError.
     """
     seen = {_identity(path): path for path in inputs if path is not None}
+    targets: list[Path] = []
     for path in (path for path in outputs if path is not None):
         try:
             target = _target(path)
+            if target.exists() and (target.name.endswith(MODELS) or not os.access(target, os.W_OK)):
+                raise InputError(f"{path} is there and is a model's or read-only; name another to write.")
+            with unfinished.file(existing_parent(target)):
+                pass  # trying is the one way to know, whatever keeps files from being made
         except OSError as error:
             raise InputError(f"cannot write {path}: {error.strerror or error}.") from error
-        if not os.access(existing_parent(target), os.W_OK):
-            raise InputError(f"cannot write {path}: its directory is read-only; name a file elsewhere.")
         other = seen.setdefault(_identity(path), path)
         if other is not path:
             raise InputError(f"{other} and {path} are the same file; give them two names.")
+        for beside in targets:
+            if beside in target.parents or target in beside.parents:
+                raise InputError(f"{path} and {beside} can't be a file and its directory; name others.")
+        targets.append(target)
+
+
+def check_name(path: str | os.PathLike) -> None:
+    """Raise InputError for a path that is no UTF-8: Python can open it, most libraries in C++ can't."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{path}: a name in this path is not UTF-8; rename it.") from error
 
 
 def _identity(path: str | os.PathLike) -> object:
@@ -97,9 +106,9 @@ def usual_mode(mode: int) -> int:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write UTF-8 text, whole or not at all."""
+    """Write UTF-8 text, whole or not at all; a name in it that is not UTF-8 is spelled out, as JSON would."""
     with written_whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: str | os.PathLike, content: object) -> None:
@@ -139,5 +148,6 @@ def sha256(path: str | os.PathLike) -> str:
 
 
 LONGEST_SUFFIX = 16  # bytes
+MODELS = (".pth", ".bin", ".safetensors", ".onnx", ".onnx.data", "bundle.json", "config.json")
 LARGEST_JSON = 64 << 20  # bytes; no manifest, record or notebook comes near it
 ROOT = Path(__file__).resolve().parents[2]  # the course's folder

@@ -1,8 +1,10 @@
 """Libraries that are imported when first used."""
 
+import atexit
 import importlib
 import importlib.util
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -31,8 +33,9 @@ def _let_numba_cache() -> None:
         return
     found = importlib.util.find_spec("librosa")
     beside = Path(found.origin).parent if found and found.origin else Path()
-    if not any(_can_write(place) for place in (beside, Path.home() / ".cache")):
-        os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="numba-")
+    if not any(_can_write(place) for place in (beside, Path(os.path.expanduser("~/.cache")))):
+        folder = os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="numba-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 def _can_write(place: Path) -> bool:

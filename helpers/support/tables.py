@@ -3,6 +3,8 @@
 import html
 from collections.abc import Iterable, Sequence
 
+from helpers.support.errors import plain
+
 SCROLLS_FROM = 20  # rows; a longer table scrolls in a notebook, where hundreds of rows would bury the text
 LONGEST_WORD = 20  # letters that a column keeps together
 
@@ -24,7 +26,7 @@ class Table:
         raise NotImplementedError
 
     def __str__(self) -> str:
-        rows = [self.headings, *self.cells()]
+        rows = [[plain(cell) for cell in row] for row in (self.headings, *self.cells())]
         widths = [max(len(row[column]) for row in rows) for column in range(len(self.headings))]
         lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows]
         lines.insert(1, "  ".join("-" * width for width in widths))

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from helpers.support import files
+from helpers.support.arrays import load_array
 from helpers.support.commands import Parser, add_models, progress
-from helpers.support.errors import InputError
+from helpers.support.errors import InputError, plain
 
 RULES = ("periodic", "width", "roll", "prefix", "suffix", "onsets", "beats", "random", "dropout", "codebooks")
 HOW = ("seed", "steps", "fine_steps", "temperature", "mask_temperature", "greedy", "typical_mass", "top_p")
@@ -46,7 +47,7 @@ def export(arguments: argparse.Namespace) -> None:
 
     models = load_models(arguments.checkpoints, arguments.lora)
     for report in models.reports.values():
-        print(report.summary())
+        print(plain(report.summary()))
     with progress(total=4, unit="graph") as bar:
 
         def on_graph(name: str) -> None:
@@ -57,7 +58,11 @@ def export(arguments: argparse.Namespace) -> None:
             models, arguments.out, arguments.opset, arguments.external_data, on_graph, arguments.precision
         )
     megabytes = sum(path.stat().st_size for path in bundle.iterdir()) / 1e6
-    print(f"wrote {bundle}: four graphs, opset {arguments.opset}, {arguments.precision}, {megabytes:.1f} MB")
+    print(
+        plain(
+            f"wrote {bundle}: four graphs, opset {arguments.opset}, {arguments.precision}, {megabytes:.1f} MB"
+        )
+    )
 
 
 def verify(arguments: argparse.Namespace):
@@ -136,9 +141,9 @@ def vamp(arguments: argparse.Namespace) -> None:
                     file, input=vamp.codes_in, mask=vamp.mask, masked=masked, codes=vamp.codes_out
                 )
         sound.save(arguments.output, vamp.audio, sample_rate)
+    length, share = audio.shape[-1] / sample_rate, vamp.mask.mean()
     print(
-        f"wrote {arguments.output}: {audio.shape[-1] / sample_rate:.2f} s, "
-        f"{vamp.mask.mean():.0%} of {vamp.mask.size} tokens generated"
+        plain(f"wrote {arguments.output}: {length:.2f} s, {share:.0%} of {vamp.mask.size} tokens generated")
     )
     if vamp.missing_db > 1:
         print(
@@ -169,20 +174,6 @@ def open_pipeline(arguments: argparse.Namespace):
 def load_mask(path: Path) -> np.ndarray:
     """The array in a .npy file; never a pickle."""
     try:
-        if path.stat().st_size > LARGEST_MASK:
-            raise InputError(f"{path} is too large for a mask.")
-        mask = np.load(path, allow_pickle=False)
-    except MemoryError as error:  # its header says so; the file itself is small
-        raise InputError(f"{path} is not a mask: its header claims a gigantic array.") from error
-    except OSError as error:
-        raise InputError(f"cannot read the mask {path}: {error.strerror or 'not a .npy file'}.") from error
-    except (ValueError, EOFError, SyntaxError, RecursionError, OverflowError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"{path} is not a mask: save one with numpy.save, as whole numbers 0 and 1."
-        ) from error
-    if not isinstance(mask, np.ndarray):
-        mask.close()
-        raise InputError(f"{path} is not a mask but an archive; save the mask alone with numpy.save.")
-    return mask
+        return load_array(path, LARGEST_MASK)
+    except InputError as error:
+        raise InputError(f"{error} Save a mask with numpy.save, as whole numbers 0 and 1.") from error

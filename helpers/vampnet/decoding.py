@@ -18,7 +18,7 @@ from helpers.runtime.sampling import (
     token_uniform,
     uniform_noise,
 )
-from helpers.support.config import is_whole
+from helpers.support.config import LARGEST, is_whole, shown
 from helpers.support.errors import InputError
 
 Logits = Callable[[np.ndarray], np.ndarray]  # codes (B, C, T) -> (B, P, T, V) for the last P codebooks
@@ -49,7 +49,10 @@ class Settings:
 
     def __post_init__(self):
         _require(
-            is_whole(self.steps) and self.steps >= 1, "steps", self.steps, "a whole number of at least 1"
+            is_whole(self.steps) and 1 <= self.steps <= LARGEST,
+            "steps",
+            self.steps,
+            f"a whole number from 1 to {LARGEST}",
         )
         for name in ("temperature", "mask_temperature", "typical_mass", "top_p", "sample_cutoff"):
             value = getattr(self, name)
@@ -79,7 +82,7 @@ class Settings:
 
 def _require(good: bool, name: str, value: object, wanted: str) -> None:
     if not good:
-        raise InputError(f"{name} is {value!r}, but should be {wanted}.")
+        raise InputError(f"{name} is {shown(value)}, but should be {wanted}.")
 
 
 @dataclass(frozen=True)
@@ -215,7 +218,13 @@ def decode_masked(
     """
     state = start(codes, mask, n_conditioning, mask_token)
     for step in range(settings.steps):
-        logits = flatten(logits_of(unflatten(state.tokens, codes)), 0)
+        logits = logits_of(unflatten(state.tokens, codes))
+        wanted = (len(codes), codes.shape[1] - n_conditioning, codes.shape[2], mask_token)
+        if logits.shape != wanted:
+            raise InputError(
+                f"the model gives logits of shape {logits.shape}, not {wanted}; export it again."
+            )
+        logits = flatten(logits, 0)
         filled, masked, confidence = advance(state, logits, step, settings, seeds, keys)
         yield (
             unflatten(filled, codes),

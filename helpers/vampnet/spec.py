@@ -36,6 +36,7 @@ class Spec:
         return self.codebook_size
 
 
+LONGEST = 1 << 26  # samples of context: 25 minutes
 MAY_BE_ZERO = ("n_conditioning_codebooks", "encoder_context", "decoder_context")
 
 
@@ -48,4 +49,11 @@ def read_spec(bundle: str | os.PathLike) -> Spec:
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= LARGEST:
             raise InputError(f"{Path(bundle) / MANIFEST} has no usable '{field.name}'; export it again.")
         values[field.name] = value
-    return Spec(**values)
+    spec = Spec(**values)
+    longest = spec.hop * max(spec.encoder_context, spec.decoder_context, spec.shortest_input)
+    if (
+        max(spec.n_coarse_codebooks, spec.n_conditioning_codebooks + 1) > spec.n_codebooks
+        or longest > LONGEST
+    ):
+        raise InputError(f"{Path(bundle) / MANIFEST} describes no possible model; export it again.")
+    return spec

@@ -73,15 +73,14 @@ def save_take(
 
 def load_take(path: str | os.PathLike) -> Take:
     """Read the JSON file of `save_take`. Raises InputError for any other."""
+    if not Path(path).is_file():
+        raise InputError(f"cannot read {path}: it is no file; name one that save_take wrote.")
     try:
-        content = files.parse_json(Path(path).read_bytes())
+        content = files.read_json(path)
         mask = np.array([[int(place) for place in book] for book in content["mask"]], np.int64)[None]
-        take = Take(mask, dict(content["settings"]), str(content["input"]), str(content["tokens"]))
-    except OSError as error:
-        raise InputError(
-            f"cannot read {path} ({error.strerror}); name a file that save_take wrote."
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
+        settings = {str(name): value for name, value in dict(content["settings"]).items()}
+        take = Take(mask, settings, str(content["input"]), str(content["tokens"]))
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise InputError(f"{path} holds no settings of a vamp; name a file that save_take wrote.") from error
     _check_names(take.settings)
     return take

@@ -60,7 +60,7 @@ def transfer_codec(checkpoint: Checkpoint) -> tuple[Codec, TransferReport]:
     n_parts = len(config.encoder_rates) + len(config.decoder_rates) + config.n_codebooks
     check_depth(checkpoint.path, n_parts, checkpoint.tensors)
     codec = built(checkpoint.path, Codec, config)
-    move = Transfer(checkpoint.path.name, codec, checkpoint.tensors)
+    move = Transfer(checkpoint.called, codec, checkpoint.tensors)
     walk_codec(move, config)
     return codec, move.finish()
 
@@ -132,7 +132,7 @@ def transfer_vampnet(
             "they don't belong together."
         )
     model = built(checkpoint.path, VampNet, config)
-    move = Transfer(checkpoint.path.name, model, tensors | tables)
+    move = Transfer(checkpoint.called, model, tensors | tables)
     move.problems += [
         f"{shown(name)} is not part of this model" for name in tensors if name.startswith(CODEC)
     ]

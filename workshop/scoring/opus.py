@@ -6,7 +6,6 @@ in mel magnitudes; without --music 0.731, 0.198, 0.129; in constant bit rate 0.7
 instead of magnitude 0.737, 0.251, 0.204. The decoder removes the encoder's delay, to 4 samples or better.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -132,7 +131,7 @@ def record(
 def read(path: str | os.PathLike, clips: Sequence[Clip]) -> OpusFigures | None:
     """The recorded figures of those clips whose files have not changed since; None if there are none."""
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = files.read_json(path)
         known = {
             clip.name: content["clips"][clip.name]
             for clip in clips

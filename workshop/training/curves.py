@@ -3,7 +3,6 @@
 Reads codec.csv, coarse.csv and c2f.csv of a directory and writes training.png there.
 """
 
-import argparse
 import csv
 import math
 from collections.abc import Iterable, Sequence
@@ -13,7 +12,9 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from helpers.lesson import plots
-from helpers.support.errors import InputError, exit_status
+from helpers.support import commands
+from helpers.support.commands import Parser
+from helpers.support.errors import InputError
 from helpers.support.files import written_whole
 
 PANELS = (  # file, columns with their labels, what the vertical axis says
@@ -30,7 +31,7 @@ def read_metrics(path: Path, needed: Iterable[str]) -> dict[str, list[float]]:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         metrics = {name: [float(row[name] or math.nan) for row in rows] for name in rows[0]}
-    except (OSError, ValueError, IndexError, TypeError) as error:
+    except (OSError, ValueError, IndexError, TypeError, csv.Error) as error:
         raise InputError(f"{path} holds no metrics; train first.") from error
     lacking = [name for name in ("minutes", *needed) if name not in metrics]
     if lacking:
@@ -66,7 +67,7 @@ def draw(directory: Path) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw the curves of a directory; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m workshop curves", description=__doc__)
+    parser = Parser(prog="python -m workshop curves", description=__doc__)
     parser.add_argument("directory", type=Path, metavar="DIR", help="holds the CSV files of a training")
-    options = parser.parse_args(arguments)
-    return exit_status(lambda: print(f"wrote {draw(options.directory)}"))
+    parser.set_defaults(run=lambda options: print(f"wrote {draw(options.directory)}"))
+    return commands.main(parser, arguments)

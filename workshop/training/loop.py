@@ -57,7 +57,7 @@ class Budget:
     def __post_init__(self):
         if (self.steps is None) == (self.minutes is None):
             raise InputError("give a number of steps or of minutes, one of the two.")
-        if (self.steps or self.minutes or 0) <= 0:
+        if not 0 < (self.steps or self.minutes or 0) < float("inf"):
             raise InputError("a run needs more than 0 steps or minutes.")
 
     def progress(self, step: int, seconds: float) -> float:

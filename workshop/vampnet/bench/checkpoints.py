@@ -8,12 +8,14 @@ of matrices takes as long as with trained weights.
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from helpers.support.errors import exit_status
+from helpers.support import commands
+from helpers.support.commands import LARGEST_SEED, Parser, whole
 from helpers.vampnet.codec import CodecConfig
 from helpers.vampnet.transformer import VampNetConfig
 from workshop.vampnet.training.codec import trainable_codec
@@ -61,19 +63,27 @@ def frequencies(n_codebooks: int, codebook_size: int, seed: int) -> np.ndarray:
     return np.stack([rng.permutation(codebook_size * 100 / ranks) for _ in range(n_codebooks)])
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command."""
-    parser = argparse.ArgumentParser(prog="python -m workshop checkpoints vampnet", description=__doc__)
-    parser.add_argument("directory", type=Path, metavar="DIR", help="where to write the three files")
-    parser.add_argument(
-        "--layers", type=int, metavar="N", help="of both transformers (default: 20 and 16, as in the public)"
+def parser() -> Parser:
+    """The command line."""
+    command = Parser(prog="python -m workshop checkpoints vampnet", description=__doc__)
+    command.add_argument("directory", type=Path, metavar="DIR", help="where to write the three files")
+    command.add_argument(
+        "--layers",
+        type=whole(1, 1000),
+        metavar="N",
+        help="of both transformers (default: 20 and 16, as in the public)",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
-    options = parser.parse_args(arguments)
+    command.add_argument("--seed", type=whole(0, LARGEST_SEED), default=0, metavar="N")
+    command.set_defaults(run=run_checkpoints)
+    return command
 
-    def run() -> None:
-        directory = write(options.directory, options.layers, options.seed)
-        megabytes = sum((directory / f"{name}.pth").stat().st_size for name in ("codec", *TRANSFORMERS)) / 1e6
-        print(f"wrote {directory}: three checkpoints of random weights, {megabytes:.0f} MB")
 
-    return exit_status(run)
+def run_checkpoints(options: argparse.Namespace) -> None:
+    directory = write(options.directory, options.layers, options.seed)
+    megabytes = sum((directory / f"{name}.pth").stat().st_size for name in ("codec", *TRANSFORMERS)) / 1e6
+    print(f"wrote {directory}: three checkpoints of random weights, {megabytes:.0f} MB")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    return commands.main(parser(), arguments)

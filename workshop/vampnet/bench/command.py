@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from helpers.support import commands, files
-from helpers.support.commands import Parser, progress
-from helpers.support.errors import InputError
+from helpers.support.commands import Parser, number, progress, whole
+from helpers.support.errors import plain
 from workshop.vampnet.bench import report
 from workshop.vampnet.bench.benchmark import bench
 
@@ -32,24 +32,23 @@ def parser() -> Parser:
     command.add_argument("--markdown", type=Path, metavar="FILE", help="write the report")
     command.add_argument("--picture", type=Path, metavar="FILE.png", help="draw it")
     command.add_argument(
-        "--seconds", type=float, default=10.0, metavar="S", help="of sound (default: %(default)s)"
+        "--seconds", type=number(0.1, 1000), default=10.0, metavar="S", help="of sound (default: %(default)s)"
     )
-    command.add_argument("--rounds", type=int, default=7, metavar="N", help="default: %(default)s")
-    command.add_argument("--threads", type=int, metavar="N", help="for every version (default: one a core)")
+    command.add_argument("--rounds", type=whole(1, 1000), default=7, metavar="N", help="default: %(default)s")
+    command.add_argument(
+        "--threads", type=whole(1, 1000), metavar="N", help="for every version (default: one a core)"
+    )
     command.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     command.set_defaults(run=run_bench)
     return command
 
 
 def run_bench(arguments: argparse.Namespace) -> None:
-    for name, least in (("seconds", 0.1), ("rounds", 1), ("threads", 1)):
-        value = getattr(arguments, name)
-        if value is not None and not least <= value <= 1000:
-            raise InputError(f"--{name} is {value:g}; it should lie between {least:g} and 1000.")
+    files.check_outputs([arguments.json, arguments.markdown, arguments.picture])
     with progress(unit="step") as bar:
 
         def on_progress(what: str) -> None:
-            bar.set_description(what)
+            bar.set_description(plain(what))
             bar.update()
 
         found = bench(

@@ -21,8 +21,9 @@ from tqdm import tqdm
 from helpers.audio.clips import Clip, load_clips
 from helpers.audio.distance import RATE, at_44100, log_mel
 from helpers.quantize import METHODS
-from helpers.support.errors import InputError, exit_status
-from helpers.support.files import write_text
+from helpers.support import commands
+from helpers.support.commands import Parser, whole
+from helpers.support.files import check_outputs, write_text
 from helpers.support.tables import markdown_table
 from helpers.vampnet import masks
 from helpers.vampnet.fidelity import Finding, findings
@@ -133,29 +134,32 @@ def measure(
     return Quality(directory.resolve().name, precision, found, rows)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command."""
-    parser = argparse.ArgumentParser(
+def parser() -> Parser:
+    """The command line."""
+    command = Parser(
         prog="python -m workshop quality vampnet",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--checkpoints", type=Path, default=None, metavar="DIR", help="the course's own")
-    parser.add_argument("--precision", choices=list(METHODS), default="int8")
-    parser.add_argument("--clips", type=int, default=N_CLIPS, metavar="N", help=f"how many ({N_CLIPS})")
-    parser.add_argument("--markdown", type=Path, metavar="FILE")
-    options = parser.parse_args(arguments)
+    command.add_argument("--checkpoints", type=Path, default=None, metavar="DIR", help="the course's own")
+    command.add_argument("--precision", choices=list(METHODS), default="int8")
+    command.add_argument("--clips", type=whole(1), default=N_CLIPS, metavar="N", help=f"how many ({N_CLIPS})")
+    command.add_argument("--markdown", type=Path, metavar="FILE")
+    command.set_defaults(run=run_quality)
+    return command
 
-    def run() -> None:
-        if options.clips < 1:
-            raise InputError(f"--clips is {options.clips}; it should be at least 1.")
-        home = options.checkpoints or course_checkpoints()
-        found = measure(
-            home, options.precision, load_clips()[: options.clips],
-            lambda clips: tqdm(clips, unit="clip", disable=None),
-        )  # fmt: skip
-        print(found.markdown(), end="")
-        if options.markdown:
-            write_text(options.markdown, found.markdown())
 
-    return exit_status(run)
+def run_quality(options: argparse.Namespace) -> None:
+    check_outputs([options.markdown])
+    found = measure(
+        options.checkpoints or course_checkpoints(), options.precision, load_clips()[: options.clips],
+        lambda clips: tqdm(clips, unit="clip", disable=None),
+    )  # fmt: skip
+    print(found.markdown(), end="")
+    if options.markdown:
+        write_text(options.markdown, found.markdown())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    return commands.main(parser(), arguments)

@@ -20,9 +20,10 @@ import soundfile
 from tqdm import tqdm
 
 from helpers import audio as sound
+from helpers.support import commands
+from helpers.support.commands import Parser, whole
 from helpers.support.cores import n_cores
-from helpers.support.errors import InputError, exit_status
-from helpers.support.files import write_text
+from helpers.support.files import check_outputs, write_text
 from helpers.support.tables import markdown_table
 from helpers.vampnet.pipeline import Pipeline
 from workshop.bench import machine
@@ -122,24 +123,30 @@ def measure(bundle: Path, minutes: Sequence[float] = MINUTES, rounds: int = ROUN
     return Streaming(bundle.resolve().name, runs)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command."""
-    parser = argparse.ArgumentParser(
+def parser() -> Parser:
+    """The command line."""
+    command = Parser(
         prog="python -m workshop streaming vampnet",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--bundle", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=f"of each length ({ROUNDS})")
-    parser.add_argument("--markdown", type=Path, metavar="FILE")
-    options = parser.parse_args(arguments)
+    command.add_argument("--bundle", type=Path, required=True, metavar="DIR")
+    command.add_argument(
+        "--rounds", type=whole(1, 1000), default=ROUNDS, metavar="N", help=f"of each length ({ROUNDS})"
+    )
+    command.add_argument("--markdown", type=Path, metavar="FILE")
+    command.set_defaults(run=run_streaming)
+    return command
 
-    def run() -> None:
-        if options.rounds < 1:
-            raise InputError(f"--rounds is {options.rounds}; it should be at least 1.")
-        found = measure(options.bundle, rounds=options.rounds)
-        print(found.markdown(), end="")
-        if options.markdown:
-            write_text(options.markdown, found.markdown())
 
-    return exit_status(run)
+def run_streaming(options: argparse.Namespace) -> None:
+    check_outputs([options.markdown])
+    found = measure(options.bundle, rounds=options.rounds)
+    print(found.markdown(), end="")
+    if options.markdown:
+        write_text(options.markdown, found.markdown())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    return commands.main(parser(), arguments)

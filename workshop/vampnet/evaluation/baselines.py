@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from helpers.support.arrays import load_arrays
 from helpers.support.errors import InputError
 from workshop.vampnet.training.tokens import Tokens
 
+LARGEST_COUNTS = 1 << 28  # bytes
 UNIGRAM = "unigram.npz"  # beside a checkpoint: "counts" int64 (C, V), of the music it was trained on
 
 
@@ -40,9 +42,8 @@ def unigrams(directory: str | os.PathLike, codes: Sequence[np.ndarray], size: in
 def read_counts(path: Path, shape: tuple[int, int]) -> np.ndarray:
     """The counts in an .npz file; never a pickle."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            counts = arrays["counts"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
+        [counts] = load_arrays(path, ["counts"], LARGEST_COUNTS)
+    except InputError as error:
         raise InputError(f"{path} holds no array 'counts'; count the training music again.") from error
     if counts.shape != shape or not np.issubdtype(counts.dtype, np.integer) or counts.min() < 0:
         raise InputError(f"{path}: counts are {counts.dtype} {counts.shape}, but should be int64 {shape}.")

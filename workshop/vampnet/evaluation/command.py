@@ -44,6 +44,7 @@ def parser() -> Parser:
 
 
 def run_evaluate(arguments: argparse.Namespace) -> int:
+    files.check_outputs([arguments.json, arguments.record_opus])
     if arguments.style_clips and not arguments.lora:
         raise InputError("--style-clips goes with --lora; name the overlays to score on them.")
     with progress(unit="clip") as bar:

@@ -24,7 +24,10 @@ import torch
 
 from helpers import audio as sound
 from helpers import checkpoints
-from helpers.support.errors import InputError, exit_status
+from helpers.support import commands
+from helpers.support.commands import LARGEST_SEED, Parser, number, whole
+from helpers.support.config import LARGEST
+from helpers.support.errors import InputError
 from helpers.support.files import ROOT, written_whole
 from helpers.vampnet.weights import transfer_codec, transfer_vampnet
 from workshop.training import workers
@@ -67,14 +70,15 @@ class Job:
         return self.start and self.start / f"{name}.pth"
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
-    whole = argparse.ArgumentParser(
+    command_line = Parser(
         prog="python -m workshop train vampnet",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = whole.add_subparsers(dest="command", required=True)
+    command_line.set_defaults(run=carry_out)
+    parts = command_line.add_subparsers(dest="command", required=True)
     for name, text in (
         ("all", "codec, coarse and c2f, one after the other"),
         ("codec", "audio to tokens and back"),
@@ -83,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
         ("c2f", "the other codebooks; needs codec.pth in --out"),
         ("lora", "an overlay for coarse and one for c2f; needs all three checkpoints in --out"),
     ):
-        command = commands.add_parser(name, help=text)
+        command = parts.add_parser(name, help=text)
         _add_common(command)
         if name in RECIPES or name == "all":
             command.add_argument("--compile", action="store_true", help="fuse steps, needs a C++ compiler")
@@ -97,15 +101,17 @@ def parser() -> argparse.ArgumentParser:
             )
         if name in RECIPES:
             _add_choices(command, RECIPES[name])
-    return whole
+    return command_line
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--music", type=Path, required=True, help="a directory with train/ and valid/")
     command.add_argument("--out", type=Path, required=True, help="for checkpoints, metrics and states")
     length = command.add_mutually_exclusive_group(required=True)
-    length.add_argument("--minutes", type=float, help="of training, the pauses of a resumed run not counted")
-    length.add_argument("--steps", type=int)
+    length.add_argument(
+        "--minutes", type=number(1e-3, 1e6), help="of training, pauses of a resumed run not counted"
+    )
+    length.add_argument("--steps", type=whole(1, 10**9))
     command.add_argument("--half", action="store_true", help="store the weights as float16: half the size")
     command.set_defaults(compile=False, bfloat16=False, versions=1, start=None)
 
@@ -115,14 +121,19 @@ def _add_for_tokens(command: argparse.ArgumentParser) -> None:
         "--bfloat16", action="store_true", help="transformers: faster where the processor has bfloat16"
     )
     command.add_argument(
-        "--versions", type=int, default=1, help="how often each piece is turned into tokens (1)"
+        "--versions", type=whole(1, 1000), default=1, help="how often each piece is turned into tokens (1)"
     )
 
 
 def _add_choices(command: argparse.ArgumentParser, recipe: codec.Recipe | transformer.Recipe) -> None:
     for choice, default in _choices(recipe).items():
         flag = f"--{choice.replace('_', '-')}"
-        kind = {"action": "store_true"} if default is False else {"type": type(default)}
+        if isinstance(default, bool):
+            kind = {"action": "store_true"}
+        elif isinstance(default, int):
+            kind = {"type": whole(min(default, 1), LARGEST_SEED if choice == "seed" else LARGEST)}
+        else:
+            kind = {"type": number(0, 1e6)}
         command.add_argument(flag, default=default, help=f"see Recipe ({default})", **kind)
 
 
@@ -267,5 +278,4 @@ def _recipe(options: argparse.Namespace, name: str) -> codec.Recipe | transforme
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    options = parser().parse_args(arguments)
-    return exit_status(lambda: carry_out(options))
+    return commands.main(parser(), arguments, stopped="stopped; the same command continues.")

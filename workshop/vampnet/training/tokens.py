@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from helpers import checkpoints
 from helpers.runtime.windows import in_pieces
+from helpers.support.arrays import load_arrays
 from helpers.support.cores import n_cores
 from helpers.support.errors import InputError
 from helpers.support.files import written_whole
@@ -23,6 +24,7 @@ from helpers.vampnet.codec import Codec, CodecConfig
 from helpers.vampnet.weights import transfer_codec
 from workshop.training.music import pieces
 
+LARGEST_CACHE = 1 << 34  # bytes
 PART = 172  # frames encoded at once: three seconds
 WORTH_SHARING = 50_000_000  # samples (twenty minutes) that keep one core busy longer than starting others
 GAIN = 2.0  # dB: how far a version's level strays, so that the model has heard more than one
@@ -82,10 +84,9 @@ def read_tokens(
     made_by = f"{sha256} {versions}"
     config = CodecConfig.from_kwargs(checkpoint.kwargs)
     if cache.exists():
-        with np.load(cache, allow_pickle=False) as arrays:
-            if str(arrays["made_by"]) == made_by:
-                lengths = np.cumsum(arrays["lengths"])[:-1]
-                return Tokens(np.split(arrays["tokens"], lengths, axis=1), config.codebook_size)
+        found, tokens, lengths = load_arrays(cache, ["made_by", "tokens", "lengths"], LARGEST_CACHE)
+        if str(found) == made_by:
+            return Tokens(np.split(tokens, np.cumsum(lengths)[:-1], axis=1), config.codebook_size)
     music = pieces(music, config.sample_rate)
     encoded = _encode(partial(_encode_with, checkpoint.path, sha256), music, config.hop, versions)
     lengths = [piece.shape[1] for piece in encoded]
