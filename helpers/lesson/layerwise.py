@@ -43,6 +43,8 @@ def export_layer(
     path = Path(path)
     with quiet(), torch.no_grad(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "# The axis name")  # two inputs may share a batch
+        warnings.filterwarnings("ignore", "The tensor attributes")  # of PyTorch's own recurrent layers
+        warnings.simplefilter("ignore", FutureWarning)  # about code that the exporter wrote
         program = torch.onnx.export(
             layer.eval(),
             tuple(inputs),

@@ -150,7 +150,7 @@ def graphs_to_export(models: Models) -> dict[str, GraphToExport]:
         "encodec_decoder": _codec_graph(CodecDecoder, models, "codes", "audio"),
         "text_encoder": _text_graph(models),
         "lm_text": _keys_graph(models),
-        "lm": _language_graph(models),
+        "lm": fast_graph(models.language),
     }
 
 
@@ -193,8 +193,9 @@ def names_of(what: str, n_layers: int) -> list[str]:
     return [f"{what}_{kind}_{i}" for i in range(n_layers) for kind in ("key", "value")]
 
 
-def _language_graph(models: Models) -> GraphToExport:
-    config = models.language.config
+def fast_graph(language: LanguageModel) -> GraphToExport:
+    """The language model as a bundle has it: nothing of the past is copied."""
+    config = language.config
     text, past, made = (names_of(what, config.n_layers) for what in ("text", "past", "new"))
 
     def held(length: int) -> Tensor:
@@ -212,12 +213,12 @@ def _language_graph(models: Models) -> GraphToExport:
         "logits": {0: "batch", 2: "columns"}, **dict.fromkeys(text, {0: "batch", 2: "pieces"}),
         **dict.fromkeys(past, {0: "batch", 2: "places"}), **dict.fromkeys(made, {0: "batch", 2: "columns"}),
     }  # fmt: skip
-    return GraphToExport(FastLanguage(models.language), inputs, ["logits", *made], axes)
+    return GraphToExport(FastLanguage(language), inputs, ["logits", *made], axes)
 
 
-def stacked_graph(models: Models) -> GraphToExport:
+def stacked_graph(language: LanguageModel) -> GraphToExport:
     """The language model in the form that teaches; a bundle has the fast one."""
-    config = models.language.config
+    config = language.config
     past = torch.zeros(config.n_layers, 2, config.n_heads, 5, config.head_size)
     inputs = {
         "codes": torch.zeros(2, config.n_codebooks, 3, dtype=torch.long),
@@ -232,7 +233,7 @@ def stacked_graph(models: Models) -> GraphToExport:
         **dict.fromkeys(("past_keys", "past_values"), {1: "batch", 3: "past"}),
         **dict.fromkeys(("keys", "values"), {1: "batch", 3: "all"}),
     }  # fmt: skip
-    return GraphToExport(StackedLanguage(models.language), inputs, ["logits", "keys", "values"], axes)
+    return GraphToExport(StackedLanguage(language), inputs, ["logits", "keys", "values"], axes)
 
 
 def export_bundle(

@@ -110,7 +110,7 @@ def test_what_the_codecs_graphs_need_is_one_input(others):
 
 
 def test_the_form_that_teaches_gives_the_same(musicgen, reference, tmp_path, audiocraft_only):
-    save_graph(to_onnx(stacked_graph(musicgen)), tmp_path / "lm.onnx", {}, False)
+    save_graph(to_onnx(stacked_graph(musicgen.language)), tmp_path / "lm.onnx", {}, False)
     graph = OnnxGraph(tmp_path / "lm.onnx", threads=1)
     rng = np.random.default_rng(0)
     columns, condition = rng.integers(0, 129, (2, 4, 11)), reference.text(["slow sad piano", "drums"])
