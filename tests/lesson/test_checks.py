@@ -41,6 +41,15 @@ def kilobits(rate, rates, n_books, codes, bits=math.log2, books=None):
     return rate / math.prod(rates) * (books or n_books) * bits(codes) / 1000
 
 
+def residual_codes(frames, books, by=lambda x, book: -torch.cdist(x, book), keep=1):
+    """EnCodec's quantizer with one thing changed: the largest by what, how much of an entry is taken away."""
+    rows = []
+    for book in books:
+        rows.append(by(frames, book).argmax(1))
+        frames = frames - keep * book[rows[-1]]
+    return torch.stack(rows)
+
+
 def direction_length(v):
     return v.flatten(1).norm(dim=1)[:, None, None]
 
@@ -176,6 +185,19 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
             lambda low, book: (low @ F.normalize(book).T).argmin(-1), lambda low, book: low @ book.T,
             lambda low, book: torch.zeros(200, dtype=int),
             lambda low, book: (low @ F.normalize(book).T).amax(-1),
+        ],
+    ),
+    (
+        sound.residual_codes, [], residual_codes,
+        [
+            lambda frames, books: residual_codes(frames, books, by=lambda x, book: (x @ F.normalize(book).T)),
+            lambda frames, books: residual_codes(frames, books, by=lambda x, book: x @ book.T),
+            lambda frames, books: residual_codes(frames, books, by=torch.cdist),
+            lambda frames, books: residual_codes(frames, books, keep=0),
+            lambda frames, books: residual_codes(frames, books, keep=-1),
+            lambda frames, books: residual_codes(frames, books).T,
+            lambda frames, books: residual_codes(frames, books.flip(0)).flip(0),
+            lambda frames, books: residual_codes(frames, books)[0],
         ],
     ),
     (sound.most_important, [[0.3, 0.9, 0.2]], 1, [2, 0, 3, "first", 1.5]),
