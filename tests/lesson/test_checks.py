@@ -190,13 +190,12 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
     (
         sound.residual_codes, [], residual_codes,
         [
-            lambda frames, books: residual_codes(frames, books, by=lambda x, book: (x @ F.normalize(book).T)),
+            lambda frames, books: residual_codes(frames, books, by=lambda x, book: x @ F.normalize(book).T),
             lambda frames, books: residual_codes(frames, books, by=lambda x, book: x @ book.T),
             lambda frames, books: residual_codes(frames, books, by=torch.cdist),
             lambda frames, books: residual_codes(frames, books, keep=0),
             lambda frames, books: residual_codes(frames, books, keep=-1),
             lambda frames, books: residual_codes(frames, books).T,
-            lambda frames, books: residual_codes(frames, books.flip(0)).flip(0),
             lambda frames, books: residual_codes(frames, books)[0],
         ],
     ),

@@ -10,14 +10,6 @@ from helpers.lesson.checks.tensors import expect, of_shape
 from helpers.lesson.checks.verdict import Wrong, called, exercise, whole_number
 
 
-def _by_distance(left: torch.Tensor, book: torch.Tensor) -> torch.Tensor:
-    return torch.cdist(left, book).argmin(1)
-
-
-def _by_direction(left: torch.Tensor, book: torch.Tensor) -> torch.Tensor:
-    return (left @ F.normalize(book).T).argmax(1)
-
-
 @exercise
 def nearest(choose: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> str:
     """A function of frames (T, 8) and a codebook (V, 8) that gives the row nearest by direction, (T,)."""
@@ -30,23 +22,23 @@ def nearest(choose: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> str
         raise Wrong("those are similarities; asked for is the place of the largest one, a whole number.")
     mistakes = {
         "that is the row nearest in space; a long row far out can still point the right way.": (
-            _by_distance(frames, book)
+            torch.cdist(frames, book).argmin(1)
         ),
         "long rows win too often: bring the rows to length one first.": (frames @ book.T).argmax(1),
         "that is the row that points the other way: the largest similarity wins.": (
             (frames @ F.normalize(book).T).argmin(1)
         ),
     }
-    if expect(answer, _by_direction(frames, book), mistakes, torch.equal):
+    if expect(answer, (frames @ F.normalize(book).T).argmax(1), mistakes, torch.equal):
         return "the length of a frame cannot change which row wins, so only the codebook is normalised."
     raise Wrong("compare each frame with every row by a dot product, and take the place of the largest.")
 
 
-def _in_turn(frames: torch.Tensor, books: torch.Tensor, choose: Callable = _by_distance) -> torch.Tensor:
-    """Residual vector quantization: frames (T, D), books (C, V, D) -> codes (C, T)."""
+def _in_turn(frames: torch.Tensor, books: torch.Tensor, score: Callable) -> torch.Tensor:
+    """Residual quantization: frames (T, D), books (C, V, D) -> codes (C, T), the entries that score most."""
     codes = []
     for book in books:
-        codes.append(choose(frames, book))
+        codes.append(score(frames, book).argmax(1))
         frames = frames - book[codes[-1]]
     return torch.stack(codes)
 
@@ -59,24 +51,20 @@ def residual_codes(quantize: Callable[[torch.Tensor, torch.Tensor], torch.Tensor
     books = torch.randn(3, 16, 6, generator=generator) * torch.tensor([1, 0.6, 0.3])[:, None, None]
     said = "for 3 codebooks and 40 frames there should be (3, 40) tokens; the function gave"
     answer = of_shape(called(quantize, frames.clone(), books.clone()), (3, 40), said)
+    right = _in_turn(frames, books, lambda left, book: -torch.cdist(left, book))
     mistakes = {
         "every codebook looks at the whole frame; each should look at what the ones before it left over.": (
-            torch.stack([_by_distance(frames, book) for book in books])
+            torch.cdist(frames, books).argmin(2)
         ),
         "that is VampNet's choice, by direction; EnCodec takes the entry nearest in space.": (
-            _in_turn(frames, books, _by_direction)
+            _in_turn(frames, books, lambda left, book: left @ F.normalize(book).T)
         ),
         "the largest product is not the smallest distance: long entries win too often.": (
-            _in_turn(frames, books, lambda left, book: (left @ book.T).argmax(1))
+            _in_turn(frames, books, lambda left, book: left @ book.T)
         ),
-        "that is the entry farthest away.": (
-            _in_turn(frames, books, lambda left, book: torch.cdist(left, book).argmax(1))
-        ),
-        "the codebooks come in the wrong order: the first one goes first.": _in_turn(
-            frames, books.flip(0)
-        ).flip(0),
+        "that is the entry farthest away.": _in_turn(frames, books, torch.cdist),
     }
-    if expect(answer, _in_turn(frames, books), mistakes, torch.equal):
+    if expect(answer, right, mistakes, torch.equal):
         return "the same loop as VampNet's, with another idea of nearest: that is EnCodec's quantizer."
     raise Wrong(
         "choose with the first codebook, take the entry away from the frame, and go on with the rest."
