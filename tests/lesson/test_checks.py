@@ -192,7 +192,6 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
         [
             lambda frames, books: residual_codes(frames, books, by=lambda x, book: x @ F.normalize(book).T),
             lambda frames, books: residual_codes(frames, books, by=lambda x, book: x @ book.T),
-            lambda frames, books: residual_codes(frames, books, by=torch.cdist),
             lambda frames, books: residual_codes(frames, books, keep=0),
             lambda frames, books: residual_codes(frames, books, keep=-1),
             lambda frames, books: residual_codes(frames, books).T,

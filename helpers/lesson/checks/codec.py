@@ -62,7 +62,6 @@ def residual_codes(quantize: Callable[[torch.Tensor, torch.Tensor], torch.Tensor
         "the largest product is not the smallest distance: long entries win too often.": (
             _in_turn(frames, books, lambda left, book: left @ book.T)
         ),
-        "that is the entry farthest away.": _in_turn(frames, books, torch.cdist),
     }
     if expect(answer, right, mistakes, torch.equal):
         return "the same loop as VampNet's, with another idea of nearest: that is EnCodec's quantizer."
