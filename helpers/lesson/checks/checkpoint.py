@@ -15,7 +15,7 @@ LAYER = "transformer.layers.1."  # not layer 0: it alone owns the position bias
 
 @exercise
 def bitrate(kilobits: Callable[[int, Sequence[int], int, int], float], codecs: Mapping[str, tuple]) -> str:
-    """A function of a codec's sample rate, rates, codebooks and codes in each (by name): kilobits a second."""
+    """A function of a codec's sample rate, rates, codebooks, codes in each; codecs by name: kilobits."""
     answers = [number(called(kilobits, *codec)) for codec in codecs.values()]
     samples, rates, books, codes = zip(*codecs.values())
     samples, books, codes = np.array([samples, books, codes], dtype=float)
