@@ -535,13 +535,18 @@ def main(arguments=None):
         for name in ("SIGTERM", "SIGHUP"):
             if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
                 signal.signal(getattr(signal, name), stop)
-        return options.run(options, further)
+        status = options.run(options, further)
+        print(end="", flush=True)
+        return status
     except SetupError as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nStopped. Run it again to go on.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read the output has heard enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:
         if error.errno == errno.ENOSPC:
             print(no_space(), file=sys.stderr)

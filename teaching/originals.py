@@ -91,6 +91,9 @@ def reset(root: Path, wanted: Sequence[str] = ()) -> None:
     if not changed:
         print("Every notebook is clean already.")
         return
+    for name in changed:
+        if (root / name).exists() and not (root / name).is_file():
+            raise InputError(f"{name} is no file; move it away, then reset again.")
     aside = Path(KEPT) / time.strftime("%Y-%m-%d_%H-%M-%S")
     for name in changed:
         if (root / name).exists():

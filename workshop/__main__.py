@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 
 from helpers.support import commands
+from helpers.support.commands import Parser
 from helpers.support.errors import InputError
 
 COMMANDS = {
@@ -56,14 +57,15 @@ def chosen(arguments: Sequence[str]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(usage())
-        return 0
-    try:
-        module = chosen(arguments)
-    except InputError as error:
-        return commands.failed(str(error))
-    return importlib.import_module(module).main(arguments[2:])
+
+    def run(_: object) -> int | None:
+        if not arguments or arguments[0] in ("-h", "--help"):
+            return print(usage())
+        return importlib.import_module(chosen(arguments)).main(arguments[2:])
+
+    parser = Parser(prog="python -m workshop")
+    parser.set_defaults(run=run)
+    return commands.main(parser, [])
 
 
 if __name__ == "__main__":

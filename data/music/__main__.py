@@ -52,7 +52,7 @@ def read_manifest(path: Path) -> dict[str, dict]:
     if not path.exists():
         return {}
     try:
-        return {entry["piece"]: entry for entry in read_json(path)}
+        return {entry["piece"]: entry for entry in read_json(path) if entry["seconds"] > 0}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is not a manifest of this command; choose another folder.") from error
 
@@ -78,7 +78,7 @@ def make(folder: Path, minutes: float, seed: int, split: str, style: str | None)
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    parser = Parser(prog="python -m data.music", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m data.music", description="Compose and render music.")
     parser.add_argument("folder", metavar="OUT_DIR", type=Path)
     parser.add_argument("--minutes", type=number(0.001, 6000), default=60.0, help="of music (60)")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other pieces (0)")

@@ -11,15 +11,9 @@ from urllib.parse import urlsplit
 import requests
 from tqdm import tqdm
 
+from helpers.support.config import shown
 from helpers.support.errors import InputError, plain
 from helpers.support.files import parse_json
-
-REFUSED_ADDRESS = (
-    requests.exceptions.InvalidSchema,  # a redirect to anything but http and https
-    requests.exceptions.MissingSchema,
-    requests.exceptions.InvalidURL,
-    requests.exceptions.TooManyRedirects,
-)
 
 LARGEST_ANSWER = 64 << 20  # bytes of metadata
 T = TypeVar("T")
@@ -50,15 +44,17 @@ class Network:
     @contextlib.contextmanager
     def request(self, url: str, headers: dict[str, str]) -> Iterator[requests.Response]:
         """Yield the streamed answer, also while its body is read; every failure is TryAgain or InputError."""
-        host = urlsplit(url).netloc
         headers = {"Accept-Encoding": "identity"} | headers  # so that lengths count the file's own bytes
         timeout = (self.connect_timeout, self.read_timeout)
         try:
+            host = urlsplit(url).netloc
             with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
                 self._check_status(response, host)
                 yield response
-        except REFUSED_ADDRESS as error:
-            raise InputError(f"{host} leads to a refused address ({error}); try again later.") from error
+        except InputError:
+            raise
+        except (ValueError, requests.exceptions.TooManyRedirects) as error:  # no address, or no http
+            raise InputError(f"{shown(url)} leads to a refused address; try again later.") from error
         except requests.exceptions.SSLError as error:
             raise InputError(f"no secure connection to {host}; check the clock and the proxy.") from error
         except requests.RequestException as error:

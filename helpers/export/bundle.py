@@ -69,9 +69,10 @@ def bundle_directory(out: Path) -> Iterator[Path]:
         is_new = not _exists(out)
         if not is_new and not out.is_dir():
             raise InputError(f"{out} is no directory; name one for the bundle.")
-        for path in out.glob("*.onnx*"):
-            if not path.is_file():
-                raise InputError(f"{path} is in the way and is no file; name another directory.")
+        earlier = _graph_files(out)
+        for path in (*out.glob("*.onnx*"), *out.glob(MANIFEST)):
+            if not path.is_file() or path.name not in earlier + [MANIFEST] * bool(earlier):
+                raise InputError(f"{path} is no earlier bundle's; remove it or name another directory.")
         home = files.existing_parent(out) if is_new else out  # on the disk that the bundle is to lie on
         with unfinished.directory(home) as temporary:
             files.check_name(temporary)

@@ -5,6 +5,7 @@ Audio is (N,), (1, N) or (1, 1, N) float; codes are (C, T) or (1, C, T) whole nu
 """
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Iterator, Sequence
 
@@ -58,13 +59,15 @@ def flow(rows: Sequence[Sequence[str]], here: Sequence[str] = (), ax: Axes | Non
     """A plan: boxes in rows, an arrow from each to the next in its row; those in `here` are filled."""
     with _axes(ax, height=0.75 * len(rows)) as ax:
         for y, row in enumerate(rows):
+            boxes = []
             for x, label in enumerate(row):
                 fill = (BLUE, "white") if label in here else (PALE, "black")
                 box = {"boxstyle": "round,pad=0.5", "facecolor": fill[0], "edgecolor": "none"}
-                ax.text(x, -y, label, ha="center", va="center", color=fill[1], bbox=box, fontsize=9)
-                if x:
-                    arrow = {"arrowstyle": "->", "color": GREY, "shrinkA": 34, "shrinkB": 34}
-                    ax.annotate("", (x, -y), (x - 1, -y), arrowprops=arrow)
+                text = ax.text(x, -y, label, ha="center", va="center", color=fill[1], bbox=box, fontsize=9)
+                boxes.append(text.get_bbox_patch())
+            for x, (tail, head) in enumerate(itertools.pairwise(boxes), 1):  # from edge to edge
+                arrow = {"arrowstyle": "->", "color": GREY, "shrinkA": 4, "shrinkB": 4}
+                ax.annotate("", (x, -y), (x - 1, -y), arrowprops=arrow | {"patchA": tail, "patchB": head})
         ax.set(xlim=(-0.6, max(map(len, rows)) - 0.4), ylim=(0.6 - len(rows), 0.5))
         ax.axis("off")
     return ax

@@ -25,13 +25,19 @@ def load_arrays(path: str | os.PathLike, names: Sequence[str], most_bytes: int) 
             raise InputError(f"{path} is one array, not an archive of them; numpy.savez writes one.")
         if sum(entry.file_size for entry in content.zip.infolist()) > most_bytes:
             raise InputError(f"{path} is too large for what it should hold.")
-        return [content[name] for name in names]
+        arrays = [content[name] for name in names]
+        if not all(isinstance(array, np.ndarray) for array in arrays):  # numpy gives any other entry as bytes
+            raise InputError(f"{path} does not hold the arrays that are needed.")
+        return arrays
 
 
 @contextlib.contextmanager
 def _reading(path: str | os.PathLike, most_bytes: int) -> Iterator[np.ndarray | np.lib.npyio.NpzFile]:
     try:
-        if Path(path).stat().st_size > most_bytes:
+        size = Path(path).stat().st_size
+        if not Path(path).is_file():  # nobody may ever write into a pipe
+            raise InputError(f"{path} is no file; name one that holds an array.")
+        if size > most_bytes:
             raise InputError(f"{path} is too large for what it should hold.")
         content = np.load(path, allow_pickle=False)
         with contextlib.nullcontext() if isinstance(content, np.ndarray) else content:

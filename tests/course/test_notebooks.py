@@ -259,6 +259,16 @@ def test_codes_show_every_token_but_the_masked_ones(ax):
     assert ax.get_legend().get_texts()[0].get_text() == "to be generated"
 
 
+def test_a_plans_arrows_run_from_box_to_box(ax):
+    plots.flow([["one", "a label as long as they get", "three"]], here=["three"], ax=ax)
+    ax.figure.canvas.draw()
+    arrows = [text.arrow_patch.get_window_extent() for text in ax.texts if hasattr(text, "arrow_patch")]
+    boxes = [text.get_bbox_patch().get_window_extent() for text in ax.texts if text.get_text()]
+    assert len(arrows) == 2
+    for arrow, tail, head in zip(arrows, boxes, boxes[1:]):
+        assert tail.x1 <= arrow.x0 < arrow.x1 <= head.x0
+
+
 @pytest.mark.parametrize("draw, message", [
     (lambda: plots.waveform(np.zeros((2, 1, 9), np.float32), 44100), "batch of 2"),
     (lambda: plots.codes(np.zeros((2, 3, 4), int), 57.0), "one item"),

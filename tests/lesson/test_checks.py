@@ -26,8 +26,7 @@ from helpers.vampnet import masks
 from helpers.vampnet.files import GOLDEN, NAMES
 
 CODEC, COARSE, C2F = (checkpoints.read(GOLDEN / f"{name}.pth") for name in NAMES)
-FRAMES = CODEC.kwargs["sample_rate"] / math.prod(CODEC.kwargs["decoder_rates"])  # a second
-BOOKS, BITS = CODEC.kwargs["n_codebooks"], math.log2(CODEC.kwargs["codebook_size"])
+CODECS = {"one": (44100, [6, 4, 4, 8], 14, 1024), "other": (32000, [8, 5, 4, 4], 4, 2048)}
 CODES, FINE = C2F.kwargs["vocab_size"], C2F.kwargs["n_codebooks"] - C2F.kwargs["n_conditioning_codebooks"]
 LAYER = {
     name: tensor.numel()
@@ -35,6 +34,20 @@ LAYER = {
     if name.startswith("transformer.layers.1.")
 }
 PLAIN = {name: size for name, size in LAYER.items() if "lora_" not in name}
+
+
+def kilobits(rate, rates, n_books, codes, bits=math.log2, books=None):
+    """What a codec's tokens take a second, with one thing changed."""
+    return rate / math.prod(rates) * (books or n_books) * bits(codes) / 1000
+
+
+def residual_codes(frames, books, by=lambda x, book: -torch.cdist(x, book), keep=1):
+    """EnCodec's quantizer with one thing changed: the largest by what, how much of an entry is taken away."""
+    rows = []
+    for book in books:
+        rows.append(by(frames, book).argmax(1))
+        frames = frames - keep * book[rows[-1]]
+    return torch.stack(rows)
 
 
 def direction_length(v):
@@ -134,10 +147,14 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
         ],
     ),
     (
-        inside.bitrate, [CODEC], FRAMES * BOOKS * BITS / 1000,
+        inside.bitrate, [CODECS], kilobits,
         [
-            FRAMES * BOOKS * BITS, FRAMES * BOOKS * BITS / 8000, FRAMES * BOOKS / 1000, FRAMES * BITS / 1000,
-            CODEC.kwargs["sample_rate"] * BOOKS * BITS / 1000, 3.0, "eight",
+            lambda *codec: 1000 * kilobits(*codec), lambda *codec: kilobits(*codec) / 8,
+            lambda *codec: kilobits(*codec) * 1000 / 1024, lambda *codec: kilobits(*codec, bits=lambda n: 1),
+            lambda *codec: kilobits(*codec, bits=lambda n: n), lambda *codec: kilobits(*codec, books=1),
+            lambda *codec: kilobits(*codec, bits=lambda n: 10), lambda rate, rates, books, codes: 8.04,
+            lambda rate, rates, books, codes: kilobits(1, [1], books, codes),
+            lambda rate, rates, books, codes: kilobits(rate, [1], books, codes), lambda *codec: "eight", 8.04,
         ],
     ),
     (
@@ -150,6 +167,7 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
             lambda g, v: g * v, lambda g, v: v / direction_length(v), lambda g, v: g * v / v.norm(),
             lambda g, v: g * v / direction_length(v) ** 2, lambda g, v: g * v / v.norm(dim=1, keepdim=True),
             lambda g, v: g, lambda g, v: g.size.wrong, lambda g, v: 2 * v,
+            lambda g, v: g * v / v.norm(dim=(1, 2)), lambda g, v: g * v / v.norm(dim=2, keepdim=True),
         ],
     ),
     (
@@ -167,6 +185,17 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
             lambda low, book: (low @ F.normalize(book).T).argmin(-1), lambda low, book: low @ book.T,
             lambda low, book: torch.zeros(200, dtype=int),
             lambda low, book: (low @ F.normalize(book).T).amax(-1),
+        ],
+    ),
+    (
+        sound.residual_codes, [], residual_codes,
+        [
+            lambda frames, books: residual_codes(frames, books, by=lambda x, book: x @ F.normalize(book).T),
+            lambda frames, books: residual_codes(frames, books, by=lambda x, book: x @ book.T),
+            lambda frames, books: residual_codes(frames, books, keep=0),
+            lambda frames, books: residual_codes(frames, books, keep=-1),
+            lambda frames, books: residual_codes(frames, books).T,
+            lambda frames, books: residual_codes(frames, books)[0],
         ],
     ),
     (sound.most_important, [[0.3, 0.9, 0.2]], 1, [2, 0, 3, "first", 1.5]),

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import audio as sound
+from helpers.audio import files as sound_files
 from helpers.support.errors import InputError
 
 RATES = [8000, 11025, 16000, 22050, 44100, 48000, 96000, 192000]
@@ -445,6 +446,19 @@ def test_a_header_that_promises_any_length_is_refused(tmp_path, promise):
     with pytest.raises(InputError, match="cannot be read as audio") as error:
         sound.load(path)
     one_line(error)
+
+
+def test_what_memory_or_a_format_can_not_hold_is_refused(tmp_path, monkeypatch):
+    sound.save(tmp_path / "a.flac", np.zeros(300_000), 44100)
+    monkeypatch.setattr(sound_files, "LARGEST_SOUND", 200_000)
+    monkeypatch.setattr(sound_files, "LARGEST_WAV", 600_000)
+    with pytest.raises(InputError, match="too long") as error:
+        sound.load(tmp_path / "a.flac")
+    one_line(error)
+    with pytest.raises(InputError, match="write FLAC") as error:
+        sound.save(tmp_path / "a.wav", np.zeros(300_000), 44100)
+    one_line(error)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.flac"]
 
 
 def test_integer_files_of_any_width_are_scaled_to_full_scale(tmp_path):

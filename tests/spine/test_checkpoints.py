@@ -447,3 +447,34 @@ def test_flipped_bytes(golden_dir, coarse, tmp_path, form):
     )
     assert result.returncode == 0, result.stderr
     assert 0 < int(result.stdout) < n  # some damage is in the weights, some in the structure
+
+
+# --- What wrappers put in front of every name
+
+
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "ema_model.", "module._orig_mod.", "_orig_mod.module."]
+)
+def test_what_begins_every_name_is_left_out_and_said(path, prefix):
+    torch.save({f"{prefix}a.weight": torch.ones(2), f"{prefix}b": torch.zeros(1)}, path)
+    checkpoint = read(path)
+    assert set(checkpoint.tensors) == {"a.weight", "b"} and checkpoint.prefix == prefix
+    assert repr(prefix) in checkpoint.called and path.name in checkpoint.called
+
+
+@pytest.mark.parametrize(
+    "names", [["module.a", "b"], ["modules.a", "modules.b"], ["module.a", "ema_model.a"], ["module"]]
+)
+def test_what_begins_only_some_or_is_no_wrappers_stays(path, names):
+    torch.save({name: torch.ones(2) for name in names}, path)
+    checkpoint = read(path)
+    assert set(checkpoint.tensors) == set(names) and checkpoint.called == path.name
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names themselves")
+def test_a_path_that_is_no_text_is_named(tmp_path):
+    odd = tmp_path / os.fsdecode(b"\xff.pth")
+    torch.save(small(), tmp_path / "some.pth")
+    os.rename(tmp_path / "some.pth", odd)
+    with refused("not UTF-8"):
+        read(odd)

@@ -17,9 +17,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from refusals import refused
 
 from helpers import download as spine
-from helpers.download import Network, fetch
+from helpers.download import Network, fetch, records
+from helpers.download import network as network_module
 from helpers.support.errors import InputError
 from helpers.vampnet import files as module
 from helpers.vampnet.files import sources
@@ -398,12 +400,45 @@ def test_hostile_names_in_the_repository_are_refused(server, network, tmp_path):
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("target", ["file:///etc/hosts", "ftp://127.0.0.1/c2f.pth", "gopher://x"])
+@pytest.mark.parametrize(
+    "target", ["file:///etc/hosts", "ftp://127.0.0.1/c2f.pth", "gopher://x", "http://[::1", "http://a..b/c"]
+)
 def test_redirects_lead_to_web_addresses_only(server, network, tmp_path, target):
     server.redirects[content("c2f.pth")] = target
     with pytest.raises(InputError, match="refused address"):
         download("vampnet", tmp_path, files=["c2f.pth"], network=network)
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1", "http://a..b", f"http://{'n' * 300}.org", "", "file:///etc", "\x1b"]
+)
+def test_an_address_that_is_none_is_one_line(server, network, tmp_path, url):
+    with refused("refused address"):
+        download("vampnet", tmp_path, network=replace(network, zenodo=url))
+    server.record["files"][-1]["links"]["self"] = f"{url}/c2f.pth"
+    with refused("refused address"):
+        download("vampnet", tmp_path, network=network, files=["c2f.pth"])
+    assert names(tmp_path) == []
+
+
+def test_an_answer_without_end_is_not_waited_for(server, network, tmp_path, monkeypatch):
+    monkeypatch.setattr(network_module, "LARGEST_ANSWER", 100)
+    with refused("without end"):
+        download("vampnet", tmp_path, network=network)
+    assert names(tmp_path) == []
+
+
+def test_a_listing_without_end_ends():
+    class Circle(Network):
+        asked = 0
+
+        def json(self, url):
+            self.__dict__["asked"] = self.asked + 1
+            return ([], url) if "/tree/" in url else ({}, None)
+
+    circle = Circle("http://zenodo", "http://hub")
+    assert records.hugging_face(circle, "some/repository") == ({}, None) and circle.asked < 1000
 
 
 def test_redirects_that_go_in_circles_end(server, network, tmp_path):
@@ -533,7 +568,13 @@ def test_a_record_that_holds_one_archive_is_unpacked(server, network, tmp_path, 
 OTHER_NOTE = {"archive": "md5:0", "members": {"c2f.pth": md5(BASE["c2f.pth"])}}
 
 
-@pytest.mark.parametrize("note", [None, "{}", "not json", json.dumps(OTHER_NOTE)])
+ODD_NOTES = [
+    json.dumps({"archive": md5(archive()), "members": members})
+    for members in (5, [[]], {"c2f.pth": 5}, {"c2f.pth": "x" * 32}, {"c2f.pth": "sha1:0"})
+]
+
+
+@pytest.mark.parametrize("note", [None, "{}", "not json", "[" * 100_000, json.dumps(OTHER_NOTE), *ODD_NOTES])
 def test_a_file_of_unknown_origin_is_not_taken_for_an_archive_s(server, network, tmp_path, note):
     server.zenodo({"models.zip": archive()})
     server.record["files"] = server.record["files"][1:]

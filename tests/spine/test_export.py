@@ -405,6 +405,14 @@ def test_a_directory_under_the_name_of_a_graph_is_left_alone(quick, tmp_path):
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize("name", ["coarse.onnx", "mine.onnx", "c2f.onnx.data", MANIFEST])
+def test_what_no_export_wrote_is_not_replaced(quick, tmp_path, name):
+    (tmp_path / name).write_text('["mine"]')
+    with refused(name, "no earlier bundle's"):
+        quick(tmp_path)
+    assert contents(tmp_path) == {name: b'["mine"]'}
+
+
 def test_a_full_disk(quick, tmp_path):
     """No file may grow beyond 20 kB: writing fails in the midst of the weights."""
     resource = pytest.importorskip("resource", reason="limits the size of files")

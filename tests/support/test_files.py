@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from refusals import refused
 
 from helpers.support.errors import InputError, plain
-from helpers.support.files import check_outputs, parse_json, read_json, written_whole
+from helpers.support.files import check_name, check_outputs, parse_json, read_json, write_text, written_whole
 
 posix = pytest.mark.skipif(os.name != "posix", reason="pipes and permissions of POSIX")
 
@@ -106,3 +106,51 @@ def test_a_strangers_text_cannot_move_a_cursor(text):
     assert plain(text).isprintable() or plain(text) == ""
     message = str(InputError(f"the file says {text}."))
     assert "\n" not in message and "\x1b" not in message
+
+
+@pytest.mark.parametrize(
+    "name", ["codec.pth", "model.safetensors", "coarse.onnx", "c2f.onnx.data", "bundle.json"]
+)
+def test_a_models_file_is_not_overwritten_by_an_output(tmp_path, name):
+    check_outputs([tmp_path / name])  # one that is new is nobody's
+    (tmp_path / name).write_text("weights")
+    (tmp_path / "link.wav").symlink_to(name)
+    for path in (tmp_path / name, tmp_path / "link.wav"):
+        with refused(str(path), "a model's"):
+            check_outputs([path])
+
+
+@pytest.mark.skipif(getattr(os, "geteuid", lambda: 0)() == 0, reason="root may write anywhere")
+def test_what_is_read_only_is_told_before_the_work(tmp_path):
+    (tmp_path / "kept").write_text("mine")
+    (tmp_path / "kept").chmod(0o444)
+    (tmp_path / "closed").mkdir(mode=0o555)
+    for path in (tmp_path / "kept", tmp_path / "closed" / "new", tmp_path / "closed" / "below" / "new"):
+        with refused(str(path)):
+            check_outputs([path])
+
+
+def test_a_file_can_not_be_the_directory_of_another(tmp_path):
+    outputs = [tmp_path / "out", tmp_path / "out" / "below" / "tokens"]
+    for pair in (outputs, outputs[::-1]):
+        with refused("a file and its directory"):
+            check_outputs(pair)
+    (tmp_path / "out").write_text("mine")
+    with refused("cannot write"):
+        check_outputs(outputs[1:])
+
+
+def test_trying_an_output_leaves_no_trace(tmp_path):
+    (tmp_path / "kept").write_text("old")
+    check_outputs([tmp_path / "kept", tmp_path / "new", tmp_path / "far" / "away"])
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"] and (tmp_path / "kept").read_text() == "old"
+
+
+@posix
+def test_names_that_are_no_text_are_told(tmp_path):
+    check_name(tmp_path / "söng")
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.pth"))
+    with refused("not UTF-8"):
+        check_name(path)
+    write_text(tmp_path / "report", f"about {path}")
+    assert (tmp_path / "report").read_text(encoding="utf-8").endswith("\\udcff.pth")

@@ -254,6 +254,19 @@ def test_one_notebook_can_be_reset_alone(three_notebooks, monkeypatch, capsys):
     assert "no notebook's name begins with 9" in capsys.readouterr().err
 
 
+def test_what_is_no_file_is_not_reset(three_notebooks):
+    originals.keep(three_notebooks)
+    path = three_notebooks / "notebooks" / "01_inside.ipynb"
+    write(three_notebooks / "notebooks" / "00_start_here.ipynb", "my answers")
+    for make in (path.mkdir, *([lambda: os.mkfifo(path)] if hasattr(os, "mkfifo") else [])):
+        path.unlink() if path.is_file() else None
+        make()
+        with refused("01_inside.ipynb is no file"):
+            originals.reset(three_notebooks)
+        path.rmdir() if path.is_dir() else path.unlink()
+    assert (three_notebooks / "notebooks" / "00_start_here.ipynb").read_text() == "my answers"
+
+
 def test_what_is_set_aside_first_stays(three_notebooks):
     originals.keep(three_notebooks)
     write(three_notebooks / "notebooks" / "01_inside.ipynb", "my answers")
@@ -343,6 +356,42 @@ def test_other_people_s_files_are_not_executed_and_can_not_break_the_table(askin
     assert len(left_out) == 7 and "\x1b" not in str(found)
     scores.write_csv(found, tmp_path / "scores.csv")
     assert "'=cmd?[2J" in (tmp_path / "scores.csv").read_text(encoding="utf-8-sig")
+
+
+def test_the_table_replaces_nothing_that_was_handed_in(asking, tmp_path):
+    folder = tmp_path / "handed_in"
+    handed_in(folder / "anna.ipynb", bitrate=RIGHT)
+    before = (folder / "anna.ipynb").read_bytes()
+    with refused("the same file"):
+        scores.report(asking, folder, folder / ".." / "handed_in" / "anna.ipynb")
+    (folder / "scores.csv").symlink_to(tmp_path / "grades.csv")
+    with refused("is a link"):
+        scores.report(asking, folder, folder / "scores.csv")
+    assert (folder / "anna.ipynb").read_bytes() == before and not (tmp_path / "grades.csv").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes, links and devices of POSIX")
+def test_what_is_no_notebook_file_is_neither_read_nor_followed(asking, tmp_path):
+    folder = tmp_path / "handed_in"
+    handed_in(folder / "anna.ipynb", bitrate=RIGHT)
+    os.mkfifo(folder / "pipe.ipynb")
+    (folder / "endless.ipynb").symlink_to("/dev/zero")
+    (folder / "circle").symlink_to(folder)
+    (folder / "folder.ipynb").mkdir()
+    found = scores.collect(asking, folder)
+    assert set(found.rows) == {"anna"}
+    assert len([remark for remark in found.remarks if "left out" in remark]) == 3
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_a_reader_who_has_heard_enough_is_no_error(tmp_path):
+    (tmp_path / "anna.ipynb").write_bytes(next((ROOT / "notebooks").glob("01_*.ipynb")).read_bytes())
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "course.py", "scores", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_two_copies_of_one_student_are_two_rows(asking, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from fabricate import token_logits
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import refused
 
 from helpers.runtime.sampling import (
     filter_top_p,
@@ -318,6 +319,7 @@ def test_the_noise_on_the_confidence_fades_to_nothing():
         {"steps": True},
         {"temperature": 0},
         {"temperature": -1},
+        {"steps": 10**30},
         {"temperature": np.nan},
         {"temperature": np.inf},
         {"mask_temperature": -0.1},
@@ -336,3 +338,10 @@ def test_the_noise_on_the_confidence_fades_to_nothing():
 def test_settings_that_make_no_sense_are_refused_by_name(options):
     with pytest.raises(InputError, match=next(iter(options))):
         Settings(**options)
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 5, 8), (1, 3, 5, 9), (1, 3, 4, 8), (3, 5, 8)])
+def test_logits_of_another_shape_are_told(shape):
+    codes, mask = np.zeros((1, 4, 5), np.int64), np.ones((1, 4, 5), np.int64)
+    with refused("logits", "export it again"):
+        list(decode_masked(lambda codes: np.zeros(shape), codes, mask, 1, 8, Settings(steps=1), [0], (0,)))

@@ -13,6 +13,7 @@ import pytest
 from fabricate import plain_pipeline
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import refused
 
 from helpers.runtime.manifest import MANIFEST, load_manifest
 from helpers.support.errors import InputError, Notice
@@ -384,6 +385,17 @@ def test_a_manifest_with_a_senseless_value_is_refused(copied, field, value):
     manifest = load_manifest(copied)
     (copied / MANIFEST).write_text(json.dumps(manifest | {field: value}))
     with pytest.raises(InputError, match=field):
+        Pipeline.open(copied)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [{"n_coarse_codebooks": 99}, {"n_conditioning_codebooks": 99}, {"hop": 1 << 20, "encoder_context": 99}],
+    ids=str,
+)
+def test_a_manifest_of_an_impossible_model_is_refused(copied, entries):
+    (copied / MANIFEST).write_text(json.dumps(load_manifest(copied) | entries))
+    with refused(MANIFEST, "no possible model"):
         Pipeline.open(copied)
 
 

@@ -71,7 +71,8 @@ def test_both_files_or_none(saved, audio, tmp_path):
     "content",
     ["", "[]", "{}", '{"mask": ["01", "0"], "settings": {}, "input": "", "tokens": ""}',
      '{"mask": ["0x"], "settings": {}, "input": "", "tokens": ""}',
-     '{"mask": ["01"], "settings": 3, "input": "", "tokens": ""}'],
+     '{"mask": ["01"], "settings": 3, "input": "", "tokens": ""}', "[" * 100_000, "5", "1" * 5000,
+     '{"mask": [["1%s"]], "settings": {}, "input": "", "tokens": ""}' % ("0" * 30)],
 )  # fmt: skip
 def test_a_file_that_holds_no_settings_is_named(tmp_path, content):
     path = tmp_path / "take.json"

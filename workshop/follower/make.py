@@ -18,6 +18,8 @@ from torch.nn import functional as F
 from data.music.clips import CLIPS, start_of
 from data.music.performance import perform
 from helpers import audio
+from helpers.support import commands
+from helpers.support.commands import Parser
 from helpers.support.files import ROOT, write_json, written_whole
 from workshop.follower.originals import FRAMES, TAP_FRAMES, Follower, Tapper
 from workshop.follower.tones import LOWEST, N_PITCHES, RATE, STYLES, Heard, heard, melody, piece
@@ -135,12 +137,17 @@ def save(name: str, model: nn.Module, example: Tensor) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train both, write models/follower; returns the exit status."""
-    parser = argparse.ArgumentParser(
+    """Run the command; returns its exit status."""
+    parser = Parser(
         prog="python -m workshop train follower", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.parse_args(arguments)
+    parser.set_defaults(run=make)
+    return commands.main(parser, arguments)
+
+
+def make(_: argparse.Namespace) -> None:
+    """Train both, write models/follower."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     print("composing")
@@ -171,4 +178,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     two = np.stack([frames(name).bands[:TAP_FRAMES] for name in TAPPED], axis=1)
     save("tapper", tapper, torch.from_numpy(two))
     write_json(OUT / "scores.json", results)
-    return 0

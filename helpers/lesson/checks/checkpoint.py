@@ -1,50 +1,51 @@
 """Checks of notebook 01, Inside a checkpoint."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
 
 from helpers.checkpoints import Checkpoint
 from helpers.lesson.checks.tensors import expect, of_shape, within
 from helpers.lesson.checks.verdict import Wrong, called, close, exercise, explain, number, whole_number
-from helpers.vampnet.codec import CodecConfig
 
 LAYER = "transformer.layers.1."  # not layer 0: it alone owns the position bias
 
 
 @exercise
-def bitrate(answer: float, codec: Checkpoint) -> str:
-    """The kilobits that the codec's tokens need for a second of sound."""
-    answer, config = number(answer), CodecConfig.from_kwargs(codec.kwargs)
-    frames = config.sample_rate / config.hop
-    bits = config.n_codebooks * math.log2(config.codebook_size)
-    if close(answer, frames * bits / 1000):
-        return f"{frames:.1f} frames a second, {config.n_codebooks} tokens a frame, so many bits a token."
-    tokens = frames * config.n_codebooks
+def bitrate(kilobits: Callable[[int, Sequence[int], int, int], float], codecs: Mapping[str, tuple]) -> str:
+    """A function of a codec's sample rate, rates, codebooks, codes in each; codecs by name: kilobits."""
+    answers = [number(called(kilobits, *codec)) for codec in codecs.values()]
+    samples, rates, books, codes = zip(*codecs.values())
+    samples, books, codes = np.array([samples, books, codes], dtype=float)
+    frames, bits = samples / [math.prod(factors) for factors in rates], np.log2(codes)
+    right = frames * books * bits / 1000
+
+    def same(answers: list[float], values: np.ndarray) -> bool:
+        return all(map(close, answers, values))
+
+    if same(answers, right):
+        return ", ".join(f"{name}: {value:.1f}" for name, value in zip(codecs, right)) + " kilobits a second."
     mistakes = {
-        "that is bits a second; a kilobit is a thousand bits.": [frames * bits],
-        "that is with 1024 bits to a kilobit; here it is a thousand.": [frames * bits / 1024],
-        "that is kilobytes; a byte has eight bits, and the question is about bits.": [frames * bits / 8000],
-        "that counts the tokens; how many bits tell one code from all others of its codebook?": [
-            tokens,
-            tokens / 1000,
-        ],
-        "that takes as many bits a token as there are codes; to number them, far fewer are enough.": [
-            tokens * config.codebook_size,
-            tokens * config.codebook_size / 1000,
-        ],
-        "that is one codebook; every frame has a token from each of them.": [
-            frames * bits / config.n_codebooks,
-            frames * bits / config.n_codebooks / 1000,
-        ],
-        "that is one frame; how many of them are there in a second?": [bits, bits / 1000],
-        "that takes one frame for every sample; how many samples does a frame cover?": [
-            config.sample_rate * bits / 1000
-        ],
+        "that is bits a second; a kilobit is a thousand bits.": 1000 * right,
+        "that is with 1024 bits to a kilobit; here it is a thousand.": right * 1000 / 1024,
+        "that is kilobytes; a byte has eight bits, and the question is about bits.": right / 8,
+        "that counts the tokens; how many bits tell one code from all others of its codebook?": (
+            frames * books / 1000
+        ),
+        "that takes as many bits a token as there are codes; to number them, far fewer are enough.": (
+            frames * books * codes / 1000
+        ),
+        "ten bits number 1024 codes; one of these codecs has more of them.": frames * books * 10 / 1000,
+        "that is one codebook; every frame has a token from each of them.": right / books,
+        "that is one frame; how many of them are there in a second?": right / frames,
+        "that takes one frame for every sample; how many samples does a frame cover?": right
+        * samples
+        / frames,
     }
-    explain(answer, mistakes, lambda answer, values: any(close(answer, value) for value in values))
-    raise Wrong("multiply frames a second, tokens a frame and bits a token; the product is another number.")
+    explain(answers, mistakes, same)
+    raise Wrong("multiply frames a second, tokens a frame and bits a token; the products are other numbers.")
 
 
 @exercise
@@ -83,7 +84,7 @@ def layer_parameters(answer: float, transformer: Checkpoint) -> str:
 def folded(fold: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> str:
     """A function of gain g and direction v, as weight norm stores them, that gives the weight."""
     generator = torch.Generator().manual_seed(0)
-    v = torch.randn(6, 4, 3, generator=generator)
+    v = torch.randn(6, 6, 6, generator=generator)  # a cube: a forgotten keepdim gives wrong numbers, no error
     g = torch.rand(6, 1, 1, generator=generator) + 0.5
     said = f"the weight has the shape of v, {tuple(v.shape)}; the function gave"
     answer = of_shape(called(fold, g.clone(), v.clone()), v.shape, said)
@@ -99,6 +100,9 @@ def folded(fold: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> str:
         ),
         "the length is taken over dimension 0, across the outputs; each output has its own.": (
             g * v / v.norm(dim=0, keepdim=True)
+        ),
+        "the lengths lost their dimensions and were laid along the wrong one: keepdim=True keeps them.": (
+            g * v / v.norm(dim=(1, 2))
         ),
         "divided by the squared length; the length is its square root.": (
             g * v / v.square().sum((1, 2), keepdim=True)

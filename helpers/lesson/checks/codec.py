@@ -34,6 +34,42 @@ def nearest(choose: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> str
     raise Wrong("compare each frame with every row by a dot product, and take the place of the largest.")
 
 
+def _in_turn(frames: torch.Tensor, books: torch.Tensor, score: Callable) -> torch.Tensor:
+    """Residual quantization: frames (T, D), books (C, V, D) -> codes (C, T), the entries that score most."""
+    codes = []
+    for book in books:
+        codes.append(score(frames, book).argmax(1))
+        frames = frames - book[codes[-1]]
+    return torch.stack(codes)
+
+
+@exercise
+def residual_codes(quantize: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> str:
+    """A function of frames (T, D) and codebooks (C, V, D) that gives EnCodec's tokens (C, T)."""
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.randn(40, 6, generator=generator)
+    books = torch.randn(3, 16, 6, generator=generator) * torch.tensor([1, 0.6, 0.3])[:, None, None]
+    said = "for 3 codebooks and 40 frames there should be (3, 40) tokens; the function gave"
+    answer = of_shape(called(quantize, frames.clone(), books.clone()), (3, 40), said)
+    right = _in_turn(frames, books, lambda left, book: -torch.cdist(left, book))
+    mistakes = {
+        "every codebook looks at the whole frame; each should look at what the ones before it left over.": (
+            torch.cdist(frames, books).argmin(2)
+        ),
+        "that is VampNet's choice, by direction; EnCodec takes the entry nearest in space.": (
+            _in_turn(frames, books, lambda left, book: left @ F.normalize(book).T)
+        ),
+        "the largest product is not the smallest distance: long entries win too often.": (
+            _in_turn(frames, books, lambda left, book: left @ book.T)
+        ),
+    }
+    if expect(answer, right, mistakes, torch.equal):
+        return "the same loop as VampNet's, with another idea of nearest: that is EnCodec's quantizer."
+    raise Wrong(
+        "choose with the first codebook, take the entry away from the frame, and go on with the rest."
+    )
+
+
 @exercise
 def needed_context(n_frames: int, encode: Callable[[np.ndarray, int], np.ndarray], whole: np.ndarray) -> str:
     """The smallest number of context frames at which encoding in pieces gives the tokens of the whole.

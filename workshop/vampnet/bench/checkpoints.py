@@ -16,6 +16,7 @@ import torch
 
 from helpers.support import commands
 from helpers.support.commands import LARGEST_SEED, Parser, whole
+from helpers.support.files import check_outputs
 from helpers.vampnet.codec import CodecConfig
 from helpers.vampnet.transformer import VampNetConfig
 from workshop.vampnet.training.codec import trainable_codec
@@ -79,6 +80,7 @@ def parser() -> Parser:
 
 
 def run_checkpoints(options: argparse.Namespace) -> None:
+    check_outputs(options.directory / f"{name}.pth" for name in ("codec", *TRANSFORMERS))
     directory = write(options.directory, options.layers, options.seed)
     megabytes = sum((directory / f"{name}.pth").stat().st_size for name in ("codec", *TRANSFORMERS)) / 1e6
     print(f"wrote {directory}: three checkpoints of random weights, {megabytes:.0f} MB")

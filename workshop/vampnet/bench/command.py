@@ -6,7 +6,7 @@ from pathlib import Path
 
 from helpers.support import commands, files
 from helpers.support.commands import Parser, number, progress, whole
-from helpers.support.errors import plain
+from helpers.support.errors import InputError, plain
 from workshop.vampnet.bench import report
 from workshop.vampnet.bench.benchmark import bench
 
@@ -45,6 +45,8 @@ def parser() -> Parser:
 
 def run_bench(arguments: argparse.Namespace) -> None:
     files.check_outputs([arguments.json, arguments.markdown, arguments.picture])
+    if arguments.picture and arguments.picture.suffix.lower() != ".png":
+        raise InputError(f"{arguments.picture} should end in .png.")
     with progress(unit="step") as bar:
 
         def on_progress(what: str) -> None:
