@@ -16,7 +16,13 @@ from helpers.musicgen.reference import TorchPipeline
 from helpers.musicgen.weights import Models
 from helpers.support.errors import InputError
 
-FAILURES = ("looks ahead", "forgets the past", "ignores the text", "special token one off", "reads another column")
+FAILURES = (
+    "looks ahead",
+    "forgets the past",
+    "ignores the text",
+    "special token one off",
+    "reads another column",
+)
 
 
 class WithoutCache(TorchPipeline):
@@ -52,7 +58,7 @@ class WithoutCache(TorchPipeline):
 
 
 def as_if_undelayed(logits: np.ndarray, delays: Sequence[int]) -> np.ndarray:
-    """Logits (B, K, S, V) whose last column is the last frame's, not the last column's: each book's own delay back."""
+    """Logits (B, K, S, V) whose last column is that of the last frame: each book goes its delay back."""
     back = [max(delays) - delay for delay in delays]
     moved = [np.roll(logits[:, k], steps, axis=1) for k, steps in enumerate(back)]
     return np.stack(moved, axis=1)

@@ -49,7 +49,15 @@ def delay(function: Callable[[np.ndarray, list[int], int], np.ndarray]) -> str:
 @exercise
 def complete(function: Callable[[int, int, int], int]) -> str:
     """How many frames can be decoded: known, steps, largest delay -> frames."""
-    for known, steps, most in ((0, 1, 3), (0, 4, 3), (10, 2, 3), (10, 3, 3), (10, 9, 3), (5, 1, 0), (7, 0, 3)):
+    for known, steps, most in (
+        (0, 1, 3),
+        (0, 4, 3),
+        (10, 2, 3),
+        (10, 3, 3),
+        (10, 9, 3),
+        (5, 1, 0),
+        (7, 0, 3),
+    ):
         answer, right = whole_number(called(function, known, steps, most)), known + max(0, steps - most)
         if answer < known:
             raise Wrong("the prompt stays complete, however few columns were written after it.")

@@ -17,7 +17,9 @@ def other_name(function: Callable[[str], str]) -> str:
     """A tensor's name in Hugging Face's form -> audiocraft's, for the whole language model but q, k and v."""
     theirs = checkpoints.read_dict(GOLDEN / "audiocraft" / LANGUAGE)["best_state"]
     ours = checkpoints.read_safetensors([GOLDEN / "hf" / "model.safetensors"])
-    names = [one for one in ours if one.startswith("decoder.") and not any(f".{p}_proj." in one for p in "qkv")]
+    names = [
+        one for one in ours if one.startswith("decoder.") and not any(f".{p}_proj." in one for p in "qkv")
+    ]
     n_right = 0
     for name in names:
         answer = called(function, name)
@@ -45,7 +47,9 @@ def split(function: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]) -> str:
         if torch.allclose(x @ found, wanted, atol=1e-5):
             raise Wrong(f"the weight of {kind} is not turned: nn.Linear multiplies with its transpose.")
         if not torch.allclose(x @ found.T, wanted, atol=1e-5):
-            raise Wrong(f"with the weight of {kind}, nn.Linear gives other numbers than x @ c_attn has there.")
+            raise Wrong(
+                f"with the weight of {kind}, nn.Linear gives other numbers than x @ c_attn has there."
+            )
     return "columns into rows: many ports fail on this one letter, T."
 
 

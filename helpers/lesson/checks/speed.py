@@ -42,7 +42,11 @@ def choose(function: Callable[[Mapping[str, Mapping[str, float]]], str]) -> str:
     """The fastest form whose NLL rises by at most one percent; "float32" if there is none."""
     cases = (
         ({"a": {"faster": 2.0, NLL: 0.002}, "b": {"faster": 3.0, NLL: 0.008}}, "b", "both are good enough"),
-        ({"a": {"faster": 2.0, NLL: 0.002}, "b": {"faster": 3.0, NLL: 0.04}}, "a", "the faster one loses 4 %"),
+        (
+            {"a": {"faster": 2.0, NLL: 0.002}, "b": {"faster": 3.0, NLL: 0.04}},
+            "a",
+            "the faster one loses 4 %",
+        ),
         ({"a": {"faster": 2.0, NLL: 0.02}, "b": {"faster": 3.0, NLL: 0.04}}, "float32", "both lose too much"),
         ({"a": {"faster": 2.0, NLL: -0.03}}, "a", "its NLL even falls"),
     )
@@ -65,7 +69,7 @@ def server(answer: tuple[float, float]) -> str:
         together,
         {
             "that is how many steps; each writes a column for every listener.": 20 / 2.02,
-            "sixteen times one listener alone would need sixteen times the reading; the weights are shared.": (
+            "sixteen times one alone would need sixteen times the reading; the weights are shared.": (
                 16 * SERVER[0]
             ),
             "each listener has a past of its own.": 16 * 20 / 1.72,
