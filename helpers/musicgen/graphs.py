@@ -1,6 +1,5 @@
 """MusicGen's graphs, and the bundle of them that stands alone."""
 
-import copy
 import importlib.metadata
 import json
 import os
@@ -14,9 +13,9 @@ from torch import Tensor, nn
 
 from helpers.export.bundle import TOOLS, bundle_directory, write_graph
 from helpers.export.graph import DEFAULT_OPSET, GraphToExport
+from helpers.export.recurrent import with_onnx_lstm
 from helpers.musicgen.codec import Codec, interleaved, separated
 from helpers.musicgen.language_model import LanguageModel
-from helpers.musicgen.layers_for_spine import OnnxLSTM
 from helpers.musicgen.limits import limits
 from helpers.musicgen.weights import Models
 from helpers.quantize import check_precision
@@ -132,15 +131,6 @@ class StackedLanguage(nn.Module):
         logits, made = self.model.step(codes, text, mask, past, past_keys.shape[3])
         keys, values = (torch.stack(one) for one in zip(*made))
         return logits, torch.cat([past_keys, keys], dim=3), torch.cat([past_values, values], dim=3)
-
-
-def with_onnx_lstm(module: nn.Module) -> nn.Module:
-    """A copy whose recurrent layers are ONNX's; all other weights are shared."""
-    if isinstance(module, nn.LSTM):
-        return OnnxLSTM(module)
-    other = copy.copy(module)
-    other._modules = {name: with_onnx_lstm(part) for name, part in module.named_children()}
-    return other
 
 
 def graphs_to_export(models: Models) -> dict[str, GraphToExport]:
