@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,9 @@ def generate(arguments: argparse.Namespace) -> None:
         sound.save(arguments.output, made.audio, pipeline.sample_rate)
     length, given = (n / pipeline.frame_rate for n in (made.codes.shape[-1], made.prompt_frames))
     print(plain(f"wrote {arguments.output}: {length:.2f} s, {given:.2f} s of them the prompt"))
+    clipped = (np.abs(made.audio) > 1).mean()
+    if clipped:
+        print(f"note: {clipped:.2%} of its samples were beyond full scale and are clipped.", file=sys.stderr)
 
 
 def open_pipeline(arguments: argparse.Namespace):

@@ -14,13 +14,11 @@ from helpers.musicgen.codec import CodecConfig
 from helpers.musicgen.configs import (
     DEFAULT_SECONDS,
     Layout,
-    Settings,
     audiocraft_codec,
     audiocraft_language,
     hugging_face_codec,
     hugging_face_language,
     hugging_face_text,
-    read_yaml,
 )
 from helpers.musicgen.files import (
     CODEC,
@@ -47,6 +45,7 @@ from helpers.musicgen.text_encoder import TextConfig
 from helpers.support.config import integer, shown
 from helpers.support.errors import InputError
 from helpers.support.files import read_json
+from helpers.support.settings import Settings, read_yaml
 
 
 @dataclass(frozen=True)
