@@ -155,9 +155,8 @@ def encoder_ties(codec: torch.nn.Module, audio: np.ndarray, ours: np.ndarray, th
         residual = residual - book(pair[..., 0])
         return distances.diff(dim=-1).abs()[..., 0] / distances.amax(-1).clamp(min=1e-9)
 
-    return codec_ties(
-        *(separated(torch.from_numpy(one), channels).numpy() for one in (ours, theirs)), margins
-    )
+    books = (separated(torch.from_numpy(one), channels).numpy() for one in (ours, theirs))
+    return codec_ties(*books, margins)
 
 
 def compare_decoder(ours: TorchPipeline, onnx: Pipeline, codes: np.ndarray) -> Comparison:
