@@ -86,17 +86,32 @@ def export(arguments: argparse.Namespace) -> None:
 
     check_precision(arguments.precision)
     check_opset(arguments.opset)
-    rooms.door(rooms.of_checkpoints(arguments.checkpoints), "commands").export(arguments)
+    room = rooms.of_checkpoints(arguments.checkpoints)
+    refuse_others_options(arguments, room)
+    rooms.door(room, "commands").export(arguments)
 
 
 def verify(arguments: argparse.Namespace) -> int:
     """Compare a bundle with its checkpoints: 0 if it passes, else 1."""
     files.check_outputs([arguments.json])
-    certificate = rooms.door(rooms.of_bundle(arguments.bundle), "commands").verify(arguments)
+    room = rooms.of_bundle(arguments.bundle)
+    refuse_others_options(arguments, room)
+    certificate = rooms.door(room, "commands").verify(arguments)
     print(certificate)
     if arguments.json:
         files.write_json(arguments.json, certificate.to_json())
     return 0 if certificate.passed else 1
+
+
+def refuse_others_options(arguments: argparse.Namespace, room: str) -> None:
+    """Raise InputError for an option that goes with another room's checkpoints."""
+    for other in rooms.ROOMS:
+        if other != room:
+            its = Parser()
+            rooms.door(other, "commands").add_options(its)
+            for name, default in vars(its.parse_args([])).items():
+                if getattr(arguments, name) != default:
+                    raise InputError(f"--{name.replace('_', '-')} goes with a {other}, and this is a {room}.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,7 +10,8 @@ import os
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from torch import Tensor
 from helpers.support.config import shown
 from helpers.support.errors import InputError
 from helpers.support.files import check_name, read_json, sha256
+from helpers.support.tables import megabytes
 
 LORA_ENDINGS = (".lora_A", ".lora_B")
 WEIGHT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -140,6 +142,29 @@ def read_safetensors(paths: Iterable[Path]) -> dict[str, Tensor]:
             raise InputError(f"{path} holds {shown(twice[0])}, which another shard holds too.")
         tensors |= named_tensors(path, found)
     return tensors
+
+
+def describe_tensors(tensors: Mapping[str, Tensor], n_parts: int = 8) -> Iterator[str]:
+    """How many numbers of which kinds, and the largest parts by the first two words of their names."""
+    n_numbers = sum(tensor.numel() for tensor in tensors.values())
+    kinds = ", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}))
+    n_bytes = sum(tensor.nbytes for tensor in tensors.values())
+    yield f"  {len(tensors)} tensors, {n_numbers:,} numbers, {megabytes(n_bytes)}, {kinds}"
+    if not n_parts:
+        return
+    ordered = sorted(sizes_by_part(tensors).items(), key=lambda pair: -pair[1])
+    rest = sum(size for _, size in ordered[n_parts:])
+    others = [(f"{len(ordered) - n_parts} other parts", rest)] if rest else []
+    for part, size in ordered[:n_parts] + others:
+        yield f"    {megabytes(size):>10}  {part}"
+
+
+def sizes_by_part(tensors: Mapping[str, Tensor]) -> dict[str, int]:
+    """Bytes by the first two parts of the tensors' names."""
+    sizes: dict[str, int] = defaultdict(int)
+    for name, tensor in tensors.items():
+        sizes[".".join(name.split(".")[:2])] += tensor.nbytes
+    return sizes
 
 
 def _shared_prefix(names: Iterable[str]) -> str:

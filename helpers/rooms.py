@@ -13,7 +13,7 @@ from helpers.runtime.manifest import MANIFEST, load_manifest
 from helpers.support.config import shown
 from helpers.support.errors import InputError, plain
 
-ROOMS = ("vampnet",)
+ROOMS = ("vampnet", "musicgen")
 
 
 def door(room: str, name: str) -> ModuleType:
@@ -32,8 +32,15 @@ def of_bundle(bundle: str | os.PathLike) -> str:
 
 
 def of_checkpoints(path: str | os.PathLike) -> str:
-    """The room whose checkpoints a directory or a file holds; the first room says what is missing."""
-    return next((room for room in ROOMS if door(room, "files").recognises(Path(path))), ROOMS[0])
+    """The room whose checkpoints a directory or a file holds. Raises InputError."""
+    path, doors = Path(path), {room: door(room, "files") for room in ROOMS}
+    if not path.exists():
+        raise InputError(f"{path} does not exist.")
+    found = next((room for room, files in doors.items() if files.recognises(path)), None)
+    if found is None:
+        known = "; ".join(f"{files.LOOKS_LIKE} ({room})" for room, files in doors.items())
+        raise InputError(f"{path} holds no checkpoint that this course knows: {known}.")
+    return found
 
 
 def describe(path: str | os.PathLike) -> str:

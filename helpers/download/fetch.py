@@ -23,11 +23,13 @@ from helpers.support.errors import InputError, plain
 from helpers.support.files import read_json, sha256, write_json, written_whole
 from helpers.support.tables import megabytes
 
-CHECKSUM = r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}"
+CHECKSUM = r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}|git:[0-9a-f]{40}"
 
 
 def _sources_of(sources: Sequence[Source], name: str | None) -> list[Source]:
-    found = [source for source in sources if name is None or source.offers(name)]
+    if name is None:
+        return list(sources)
+    found = [source for source in sources if source.offers(name)][:1]
     if not found:
         known = ", ".join(known for source in sources for known in source.names)
         raise InputError(f"there is no download called {name!r}; choose one of {known}.")
@@ -45,7 +47,7 @@ def available(sources: Sequence[Source], name: str | None = None, network: Netwo
     for source in _sources_of(sources, name):
         lines.append(source.page)
         try:
-            records = source.records(replace(network, tries=min(2, network.tries)))
+            records = source.records(replace(network, tries=min(2, network.tries)), name)
         except InputError as error:
             lines.append(f"  (files and sizes are not known now: {error})")
             lines += [f"  {known:20s} {', '.join(source.files)}" for known in source.names]
@@ -80,12 +82,27 @@ def download(
 
     `files` picks some by name (default: all). `progress`: None shows bars on a terminal only. What is there
     already with the right checksum is not fetched again. When the download is stopped, a file called
-    NAME.CHECKSUM.part stays, and the same call goes on from it. Raises InputError.
+    NAME.CHECKSUM.part stays, and the same call goes on from it. What a checkpoint only names comes too, into
+    directories below (unless `files` are picked). Raises InputError.
     """
-    network = network or Network()
-    directory = Path(directory)
+    network, directory = network or Network(), Path(directory)
     [source] = _sources_of(sources, name)
-    record = _named(name, source.records(network), source)
+    paths = _download(source, name, directory, files, progress, network)
+    for below, other in source.named_in(directory).items() if files is None else ():
+        [its] = _sources_of(sources, other)
+        paths += _download(its, other, directory / below, None, progress, network)
+    return paths
+
+
+def _download(
+    source: Source,
+    name: str,
+    directory: Path,
+    files: Iterable[str] | None,
+    progress: bool | None,
+    network: Network,
+) -> list[Path]:
+    record = _named(name, source.records(network, name), source)
     chosen = _choose(record, files)
     paths = [directory / brought for file in chosen for brought in brings(file)]
     try:
@@ -121,8 +138,11 @@ def _choose(record: Record, names: Iterable[str] | None) -> list[RemoteFile]:
 
 def _checksum(path: Path, algorithm: str) -> str:
     """The file's checksum in the record's spelling."""
+    digest = hashlib.new("sha1" if algorithm == "git" else algorithm, usedforsecurity=False)
+    if algorithm == "git":
+        digest.update(b"blob %d\0" % path.stat().st_size)
     with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False))
+        hashlib.file_digest(file, lambda: digest)
     return f"{algorithm}:{digest.hexdigest()}"
 
 

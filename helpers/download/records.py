@@ -1,23 +1,33 @@
 """What can be downloaded: places that publish checkpoints, their records, and the files in those."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from helpers.download.network import Network
 from helpers.support.errors import InputError
 
 MOST_PAGES = 100  # of a listing
+REPOSITORY = r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*"  # on Hugging Face: owner and name
+ANY_REPOSITORY = "OWNER/NAME"  # a name that stands for all of them
+GIT_OBJECT = r"[0-9a-f]{40}"
 LICENCES = {  # identifier in the metadata: its usual name, and what it means
     "cc-by-nc-sa-4.0": ("CC BY-NC-SA 4.0", "name the authors, not for commerce, share alike"),
     "cc-by-nc-4.0": ("CC BY-NC 4.0", "name the authors, not for commerce"),
+    "apache-2.0": ("Apache 2.0", "free to use and pass on, with its notices"),
+    "mit": ("MIT", "free to use and pass on, with its notice"),
 }
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of a record: `size` in bytes, `checksum` "md5:HEX" or "sha256:HEX" as the record gives it."""
+    """A file of a record: `size` in bytes, `checksum` as the record gives it.
+
+    "md5:HEX", "sha256:HEX", or "git:HEX": the name that git has for a small file, the SHA-1 of length and
+    content.
+    """
 
     name: str
     url: str
@@ -65,32 +75,49 @@ def hugging_face(network: Network, repository: str) -> tuple[dict[str, RemoteFil
         for entry in entries:
             if entry["type"] == "file":
                 path = entry["path"]
-                oid = (entry.get("lfs") or {}).get("oid")  # large-file storage names a file by its SHA-256
                 address = f"{base}/{repository}/resolve/main/{quote(path)}"
-                checksum = f"sha256:{oid}" if oid else None
-                found[path] = remote_file(path, address, entry["size"], checksum)
+                found[path] = remote_file(path, address, entry["size"], _checksum(entry))
     return found, (card.get("cardData") or {}).get("license")
+
+
+def _checksum(entry: dict) -> str | None:
+    """Of a repository's file: large-file storage names it by its SHA-256, git by a SHA-1."""
+    large, small = (entry.get("lfs") or {}).get("oid"), entry.get("oid")
+    if large:
+        return f"sha256:{large}"
+    return f"git:{small}" if isinstance(small, str) and re.fullmatch(GIT_OBJECT, small) else None
+
+
+def _nothing(directory: Path) -> Mapping[str, str]:
+    return {}
 
 
 @dataclass(frozen=True)
 class Source:
-    """A place that publishes checkpoints, and the names under which they can be downloaded from it."""
+    """A place that publishes checkpoints, and the names under which they can be downloaded from it.
+
+    named_in: what a downloaded directory only names and needs too: a directory below it, and a name to
+    download into that.
+    """
 
     names: tuple[str, ...]  # one that ends in NAME stands for all that begin like it
     page: str
     files: tuple[str, ...]  # what a name brings, as far as known without asking
     unnamed_licence: str  # what is known of it where the place names none
-    read: Callable[[Network], list[Record]]
+    read: Callable[[Network, str | None], list[Record]]  # of a name, or of all that are listed
+    named_in: Callable[[Path], Mapping[str, str]] = _nothing
 
     def offers(self, name: str) -> bool:
         """Whether a name is one of this place's."""
+        if ANY_REPOSITORY in self.names and re.fullmatch(REPOSITORY, name, re.ASCII):
+            return True
         open_ended = [known.removesuffix("NAME") for known in self.names if known.endswith("NAME")]
         return name in self.names or any(name.startswith(beginning) for beginning in open_ended)
 
-    def records(self, network: Network) -> list[Record]:
-        """What the place offers now, from its metadata. Raises InputError."""
+    def records(self, network: Network, name: str | None = None) -> list[Record]:
+        """What the place offers now, from its metadata; at least `name`. Raises InputError."""
         try:
-            return self.read(network)
+            return self.read(network, name)
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"the metadata of {self.page} has an unknown form; download by hand.") from error
 

@@ -1,9 +1,12 @@
 """Graphs into files, and files into a directory that appears whole or not at all."""
 
 import contextlib
+import importlib.metadata
+import json
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import onnx
@@ -55,6 +58,38 @@ def write_graph(
         save_graph(to_onnx(graph, opset), whole, metadata, external_data)
         reduced = ir.from_proto(smaller(whole, precision, graph.keep_in_float))
     save_graph(reduced, path, {}, external_data)
+
+
+def write_bundle(
+    out: str | os.PathLike,
+    graphs: Mapping[str, GraphToExport],
+    precisions: Mapping[str, str],
+    manifest: Mapping[str, object],
+    opset: int,
+    external_data: bool,
+    on_graph: Callable[[str], object],
+    metadata: Callable[[str], Mapping[str, str]],
+    beside: Iterable[Path] = (),
+) -> Path:
+    """Write graphs, copies of the files `beside` and `bundle.json` into `out`, whole or not at all.
+
+    precisions: of each graph, one of `quantize.PRECISIONS`. manifest: what it says of the model; opset,
+    precisions, the files' SHA-256 and the tools' versions are added. on_graph: gets each graph's name before
+    it is exported. metadata: what a graph says of itself, by its name. Raises InputError.
+    """
+    out = Path(out)
+    versions = {tool: importlib.metadata.version(tool) for tool in TOOLS}
+    with bundle_directory(out) as directory:
+        for name, graph in graphs.items():
+            on_graph(name)
+            says = {"graph": name, "precision": "fp32", "tools": json.dumps(versions), **metadata(name)}
+            write_graph(graph, directory / f"{name}.onnx", opset, says, external_data, precisions[name])
+        for path in beside:
+            shutil.copyfile(path, directory / path.name)
+        described = {path.name: files.sha256(path) for path in sorted(directory.iterdir())}
+        made = {"opset": opset, "precision": dict(precisions), "sha256": described, "tools": versions}
+        files.write_json(directory / MANIFEST, {"format": 1, **manifest, **made})
+    return out
 
 
 @contextlib.contextmanager

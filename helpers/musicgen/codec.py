@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from helpers.musicgen.layers_for_spine import (
+from helpers.layers import (
     EuclideanRVQ,
     ResidualLSTM,
     SameConv1d,

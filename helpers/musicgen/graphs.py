@@ -1,10 +1,7 @@
 """MusicGen's graphs, and the bundle of them that stands alone."""
 
-import copy
-import importlib.metadata
 import json
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -12,16 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from helpers.export.bundle import TOOLS, bundle_directory, write_graph
+from helpers.export.bundle import write_bundle
 from helpers.export.graph import DEFAULT_OPSET, GraphToExport
+from helpers.export.recurrent import with_onnx_lstm
 from helpers.musicgen.codec import Codec, interleaved, separated
 from helpers.musicgen.language_model import LanguageModel
-from helpers.musicgen.layers_for_spine import OnnxLSTM
 from helpers.musicgen.limits import limits
 from helpers.musicgen.weights import Models
 from helpers.quantize import check_precision
-from helpers.runtime.manifest import MANIFEST
-from helpers.support import files
 
 GRAPHS = ("encodec_encoder", "encodec_decoder", "text_encoder", "lm_text", "lm")
 OPTIONAL = ("left", "right", "kept", "hidden", "cell")  # inputs of the codec's graphs, for windows
@@ -134,15 +129,6 @@ class StackedLanguage(nn.Module):
         return logits, torch.cat([past_keys, keys], dim=3), torch.cat([past_values, values], dim=3)
 
 
-def with_onnx_lstm(module: nn.Module) -> nn.Module:
-    """A copy whose recurrent layers are ONNX's; all other weights are shared."""
-    if isinstance(module, nn.LSTM):
-        return OnnxLSTM(module)
-    other = copy.copy(module)
-    other._modules = {name: with_onnx_lstm(part) for name, part in module.named_children()}
-    return other
-
-
 def graphs_to_export(models: Models) -> dict[str, GraphToExport]:
     """The graphs of a bundle, by the name of their file."""
     return {
@@ -251,32 +237,21 @@ def export_bundle(
     Raises InputError.
     """
     check_precision(precision)
-    out, precisions, sources = Path(out), graph_precisions(precision), models.sha256()
-    versions = {tool: importlib.metadata.version(tool) for tool in TOOLS}
-    with bundle_directory(out) as directory:
-        for name, graph in graphs_to_export(models).items():
-            on_graph(name)
-            metadata = {"graph": name, "precision": "fp32", "tools": json.dumps(versions),
-                        "source_sha256": json.dumps(sources)}  # fmt: skip
-            write_graph(graph, directory / f"{name}.onnx", opset, metadata, external_data, precisions[name])
-        if models.tokenizer is not None:
-            shutil.copyfile(models.tokenizer, directory / models.tokenizer.name)
-        manifest = {
-            "format": 1,
-            "model": "musicgen",
-            **asdict(models.spec),
-            "frame_rate": models.spec.frame_rate,
-            "special_token": models.spec.special_token,
-            "tokenizer": models.tokenizer.name if models.tokenizer else None,
-            "opset": opset,
-            "precision": precisions,
-            "limits": {name: limits(name, stored) for name, stored in precisions.items()},
-            "sha256": {path.name: files.sha256(path) for path in sorted(directory.iterdir())},
-            "source_sha256": sources,
-            "tools": versions,
-        }
-        files.write_json(directory / MANIFEST, manifest)
-    return out
+    precisions, sources, tokenizer = graph_precisions(precision), models.sha256(), models.tokenizer
+    manifest = {
+        "model": "musicgen",
+        **asdict(models.spec),
+        "frame_rate": models.spec.frame_rate,
+        "special_token": models.spec.special_token,
+        "tokenizer": tokenizer.name if tokenizer else None,
+        "limits": {name: limits(name, stored) for name, stored in precisions.items()},
+        "source_sha256": sources,
+    }
+    metadata = {"source_sha256": json.dumps(sources)}
+    return write_bundle(
+        out, graphs_to_export(models), precisions, manifest, opset, external_data, on_graph,
+        lambda name: metadata, [tokenizer] if tokenizer else [],
+    )  # fmt: skip
 
 
 def graph_precisions(precision: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helpers.musicgen.layers_for_spine import NEVER, MultiHeadAttention, Sinusoids, Stretch
+from helpers.layers import NEVER, MultiHeadAttention, Sinusoids, Stretch
 
 KeysValues = tuple[Tensor, Tensor]  # of one layer, each (B, heads, T, width / heads)
 

@@ -1,6 +1,7 @@
 """What a MusicGen graph of less than float32 may lose."""
 
-NLL, KL, AGREEMENT, SNR = "NLL, change", "KL (nats)", "same first choice", "SNR (dB)"
+from helpers.verify import AGREEMENT, KL, NLL, SNR
+
 LIMITS = {
     "fp16": {NLL: 0.001, KL: 0.0001, AGREEMENT: 0.99},
     "int8-block": {NLL: 0.01, KL: 0.005, AGREEMENT: 0.9},
@@ -8,7 +9,6 @@ LIMITS = {
 }
 SOUND_LIMITS = {SNR: 40.0}
 TEXT_LIMITS = {SNR: 25.0}  # what is read: the text, and the keys and values made of it
-AT_LEAST = (AGREEMENT, SNR)  # the others are at most
 
 
 def limits(graph: str, precision: str) -> dict[str, float]:

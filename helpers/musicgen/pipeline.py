@@ -18,11 +18,12 @@ from helpers.musicgen.decoding import UNKNOWN, Settings, probabilities
 from helpers.musicgen.generation import Generation, OnStep
 from helpers.musicgen.past import Condition, Past
 from helpers.musicgen.spec import Spec, read_spec
-from helpers.musicgen.tokens import Tokenizer
+from helpers.runtime.cache import Cache
 from helpers.runtime.manifest import MANIFEST, load_manifest
 from helpers.runtime.sampling import Seed, seeds_of
 from helpers.runtime.session import open_graphs
 from helpers.runtime.stateful import StatefulLayout
+from helpers.runtime.tokenizer import Tokenizer
 from helpers.support.cores import n_cores
 from helpers.support.errors import InputError
 
@@ -175,10 +176,15 @@ class Pipeline:
             )
         if past is None or past.condition is not condition:
             text = self.graphs["lm_text"](condition.states)
-            past = Past.empty(condition, text, self.spec) if past is None else past.of_text(condition, text)
+            spec, n = self.spec, len(codes)
+            cache = Cache.empty(n, spec.n_layers, spec.n_heads, spec.width // spec.n_heads)
+            past = Past(condition, text, cache if past is None else past.cache)
         mask = condition.mask if self.spec.text_padding == "mask" else np.ones_like(condition.mask)
-        logits, *new = self.graphs["lm"](codes, mask, np.array(past.n), *past.text, *past.held)
-        return logits, past.longer(new)
+        cache = past.cache
+        logits, *new = self.graphs["lm"](codes, mask, np.array(cache.n), *past.text, *cache.held)
+        if logits.shape != (*codes.shape, self.codebook_size):
+            raise InputError(f"lm.onnx gives logits of shape {logits.shape}; export the bundle again.")
+        return logits, Past(condition, past.text, cache.longer(new))
 
     def generate(
         self,
@@ -234,7 +240,7 @@ class Pipeline:
             stride = self._frames("stride_seconds", stride_seconds)
         if stride >= longest < n_frames:
             raise InputError("stride_seconds must be shorter than a window: the next one goes on from it.")
-        prompts = self._prompts(prompt, prompt_rate)
+        prompts = self._prompts(prompt, prompt_rate, n_frames)
         texts = _listed(text)
         batch = max(positive("batch", batch), len(texts), len(prompts))
         for what, items in (("texts", texts), ("prompts", prompts)):
@@ -245,28 +251,30 @@ class Pipeline:
         condition = self.text(texts * batch if len(texts) == 1 else texts)
         prompts = prompts * batch if len(prompts) == 1 else prompts
         lengths = [one.shape[-1] for one in prompts] or [0]
-        if max(lengths) >= n_frames:
-            raise InputError(
-                f"the prompt alone lasts {max(lengths) / self.frame_rate:.2f} seconds of {seconds:g}; "
-                "ask for more."
-            )
         codes = np.full((batch, self.n_codebooks, n_frames), UNKNOWN, np.int64)
         for row, one in zip(codes, prompts):
             row[:, : one.shape[-1]] = one
         seeds, window = seeds_of(seed, batch), (longest, stride)
         return Generation(self.logits, self.spec, codes, lengths, condition, settings, seeds, window, on_step)
 
-    def _prompts(self, prompt: object, rate: int | None) -> list[np.ndarray]:
-        """The codes (K, T) of each recording that is to go on."""
+    def _prompts(self, prompt: object, rate: int | None, n_frames: int) -> list[np.ndarray]:
+        """The codes (K, T) of each recording that is to go on, of fewer frames than the whole."""
         if prompt is None:
             return []
         if rate is None:
             raise InputError("a prompt needs its sample rate: give prompt_rate.")
-        if isinstance(prompt, list | tuple):
-            if not prompt:
-                raise InputError("the list of prompts is empty.")
-            return [codes for one in prompt for codes in self.encode(one, rate)]
-        return list(self.encode(prompt, rate))
+        recordings = list(prompt) if isinstance(prompt, list | tuple) else [prompt]
+        if not recordings:
+            raise InputError("the list of prompts is empty.")
+        for one in recordings:  # before any of them is coded, which may take minutes
+            n_samples = -(-as_batch(one).shape[-1] * self.sample_rate // positive("prompt_rate", rate))
+            frames = -(-n_samples // self.hop)
+            if frames >= n_frames:
+                raise InputError(
+                    f"the prompt alone lasts {frames / self.frame_rate:.2f} seconds of "
+                    f"{n_frames / self.frame_rate:g}; ask for more."
+                )
+        return [codes for one in recordings for codes in self.encode(one, rate)]
 
     def _frames(self, name: str, seconds: float) -> int:
         """Whole frames in a time, as the models count them: what is left of a frame does not count."""

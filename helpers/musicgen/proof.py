@@ -10,11 +10,11 @@ import copy
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
+from helpers.musicgen.codec import separated
 from helpers.musicgen.decoding import UNKNOWN, Settings, Step, delayed, windows
 from helpers.musicgen.fidelity import findings
 from helpers.musicgen.generation import Generation
@@ -23,17 +23,22 @@ from helpers.musicgen.pipeline import Condition, Pipeline
 from helpers.musicgen.reference import TorchPipeline
 from helpers.musicgen.weights import load_models
 from helpers.quantize import PRECISIONS
-from helpers.runtime.manifest import MANIFEST, changed_files, load_manifest
 from helpers.support.errors import InputError
 from helpers.transfer import on_numpy
 from helpers.verify import (
-    TIE,
-    TOLERANCE,
     Certificate,
     Comparison,
     Exact,
     Finding,
+    Ties,
+    certified,
+    choice_ties,
+    codec_ties,
+    compare_sound,
+    file_problems,
+    read_claims,
     relative_difference,
+    tones,
 )
 
 CODEC_SHAPES = ((1, 1), (3, 7), (1, 131), (1, 575))  # batch, frames
@@ -54,39 +59,21 @@ def verify_bundle(
 
     Raises InputError for what can't be read.
     """
-    manifest = load_manifest(bundle)
-    for name in ("sha256", "source_sha256", "tools"):
-        if not isinstance(manifest.get(name), dict):
-            raise InputError(f"{Path(bundle) / MANIFEST} has no usable '{name}'; export the bundle again.")
-    precisions = manifest.get("precision")
-    if precisions not in [graph_precisions(precision) for precision in PRECISIONS]:
-        raise InputError(f"{Path(bundle) / MANIFEST} has no usable 'precision'; export the bundle again.")
-    onnx = Pipeline.open(bundle)
+    manifest = read_claims(bundle, [], [graph_precisions(precision) for precision in PRECISIONS])
+    precisions, onnx = manifest["precision"], Pipeline.open(bundle)
     for graph in onnx.graphs.values():
         graph.sha256 = None  # files that were changed are told below, beside what they compute
     models = load_models(directory, text_encoder, codec)
     if models.spec != onnx.spec:
         raise InputError(f"{bundle} was made from a model of another shape than the one in {directory}.")
     ours = TorchPipeline(models)
-    rows = _all(compare(ours, onnx, [name for name in GRAPHS if precisions[name] == "fp32"]), on_row)
-    found = _all(findings(precisions, ours, onnx), on_row)
-    described = {f"{name}.onnx": "" for name in GRAPHS} | manifest["sha256"]
-    problems = [*changed_files(bundle, described)]
-    for name, value in models.sha256().items():
-        if manifest["source_sha256"].get(name) != value:
-            problems.append(f"the bundle was not made from this {name}")
-    return Certificate(
-        tuple(rows), tuple(problems), manifest["source_sha256"], manifest["sha256"], manifest["tools"],
-        tuple(found),
-    )  # fmt: skip
-
-
-def _all(rows: Iterator, on_row: Callable) -> list:
-    made = []
-    for row in rows:
-        on_row(row)
-        made.append(row)
-    return made
+    return certified(
+        manifest,
+        compare(ours, onnx, [name for name in GRAPHS if precisions[name] == "fp32"]),
+        findings(precisions, ours, onnx),
+        file_problems(bundle, manifest, GRAPHS, models.sha256().items()),
+        on_row,
+    )
 
 
 def compare(ours: TorchPipeline, onnx: Pipeline, graphs: list[str]) -> Iterator[Comparison]:
@@ -144,10 +131,7 @@ def compare_encoder(
     """Tokens of tones and noise, at every codebook; the length is no multiple of the hop."""
     spec = onnx.spec
     n_samples = max(1, frames * spec.hop - spec.hop // 3)
-    time = np.arange(n_samples) / spec.sample_rate
-    pitches = rng.uniform(40, spec.sample_rate / 8, (batch, 3, 1, 1))
-    noise = 0.02 * rng.standard_normal((batch, spec.channels, n_samples))
-    audio = (0.1 * np.sin(2 * np.pi * pitches * time).sum(1) + noise).astype(np.float32)
+    audio = tones(batch, spec.channels, n_samples, spec.sample_rate, spec.sample_rate / 8, rng)
     expected, found = (one.graphs["encodec_encoder"](audio)[0] for one in (ours, onnx))
     if expected.shape != found.shape:
         raise InputError(f"encodec_encoder.onnx gives codes {found.shape}, PyTorch {expected.shape}.")
@@ -155,46 +139,35 @@ def compare_encoder(
     return Comparison("encodec_encoder", batch, frames, expected.size, different, ties, margin=margin)
 
 
-def encoder_ties(
-    codec: torch.nn.Module, audio: np.ndarray, ours: np.ndarray, theirs: np.ndarray
-) -> tuple[int, int, float | None]:
-    """How many tokens differ, how many of those follow from ties, the largest margin of a first difference.
-
-    In a frame the first codebook that differs decides: the later ones code what that one left over.
-    """
-    unequal = ours != theirs
-    if not unequal.any():
+def encoder_ties(codec: torch.nn.Module, audio: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> Ties:
+    """The encoder is asked again in float64 where tokens differ, see `verify.codec_ties`."""
+    if (ours == theirs).all():
         return 0, 0, None
     exact, channels = copy.deepcopy(codec).double(), audio.shape[1]
-    ties, largest = 0, 0.0
     with torch.inference_mode():
         x = exact.encoder.before(torch.from_numpy(audio).double().flatten(0, 1)[:, None])
         residual = exact.encoder.after(exact.encoder.recurrent(x)[0]).transpose(1, 2)
-        pairs = [torch.from_numpy(one).unflatten(1, (-1, channels)).transpose(1, 2).flatten(0, 1)
-                 for one in (ours, theirs)]  # fmt: skip
-        undecided = torch.ones(residual.shape[:2], dtype=torch.bool)
-        for k, book in enumerate(exact.quantizer.codebooks):
-            pair = torch.stack([one[:, k] for one in pairs], -1)
-            distances = torch.stack([(residual - book(pair[..., i])).square().sum(-1) for i in (0, 1)], -1)
-            margins = distances.diff(dim=-1).abs()[..., 0] / distances.amax(-1).clamp(min=1e-9)
-            first = (pair[..., 0] != pair[..., 1]) & undecided
-            largest = max([largest, *margins[first].tolist()])
-            tied = first & (margins < TIE)
-            ties += int((torch.ne(*pairs)[:, k:] & tied[:, None]).sum())
-            undecided &= ~first
-            residual = residual - book(pair[..., 0])
-    return int(unequal.sum()), ties, largest
+
+    def margins(k: int, pair: torch.Tensor) -> torch.Tensor:
+        nonlocal residual
+        book = exact.quantizer.codebooks[k]
+        distances = torch.stack([(residual - book(pair[..., i])).square().sum(-1) for i in (0, 1)], -1)
+        residual = residual - book(pair[..., 0])
+        return distances.diff(dim=-1).abs()[..., 0] / distances.amax(-1).clamp(min=1e-9)
+
+    books = (separated(torch.from_numpy(one), channels).numpy() for one in (ours, theirs))
+    return codec_ties(*books, margins)
 
 
 def compare_decoder(ours: TorchPipeline, onnx: Pipeline, codes: np.ndarray) -> Comparison:
-    """Samples of random tokens; where rounding is amplified, both are compared with float64."""
+    """Samples of random tokens."""
     expected, found = (one.graphs["encodec_decoder"](codes)[0] for one in (ours, onnx))
-    difference, rounding = relative_difference(expected, found), None
-    if TOLERANCE < difference < 1:
+
+    def exact() -> np.ndarray:
         codec = copy.deepcopy(ours.models.codec).double()
-        exact = on_numpy(lambda given: codec.decode(given, onnx.spec.channels))(codes)
-        difference, rounding = relative_difference(exact, found), relative_difference(exact, expected)
-    return Comparison("encodec_decoder", len(codes), codes.shape[-1], 0, 0, 0, difference, rounding=rounding)
+        return on_numpy(lambda given: codec.decode(given, onnx.spec.channels))(codes)
+
+    return compare_sound("encodec_decoder", len(codes), codes.shape[-1], expected, found, exact)
 
 
 # --- the language model -----------------------------------------------------------------------------------
@@ -235,21 +208,10 @@ def compare_logits(
             logits, past = onnx.logits(part, condition, past)
             parts.append(logits)
     found = np.concatenate(parts, axis=2)
-    counts = _ties(expected.argmax(-1), found.argmax(-1), lambda: whole(columns, exactly=True))
+    best, other = expected.argmax(-1), found.argmax(-1)
+    different, ties, margin = choice_ties(best, other, lambda: whole(columns, exactly=True))
     difference = relative_difference(expected, found)
-    return Comparison("lm", len(columns), columns.shape[2], *counts[:3], difference, margin=counts[3])
-
-
-def _ties(
-    best: np.ndarray, other: np.ndarray, exact: Callable[[], np.ndarray]
-) -> tuple[int, int, int, float | None]:
-    """How many tokens there are, differ, differ in a tie; the largest float64 margin of those that differ."""
-    unequal = best != other
-    if not unequal.any():
-        return best.size, 0, 0, None
-    rows, places = exact()[unequal], np.arange(unequal.sum())
-    margins = np.abs(rows[places, best[unequal]] - rows[places, other[unequal]])
-    return best.size, len(margins), int((margins < TIE).sum()), float(margins.max())
+    return Comparison("lm", len(columns), columns.shape[2], best.size, different, ties, difference, margin)
 
 
 def compare_generation(
@@ -283,8 +245,10 @@ def compare_generation(
         free = given[:, :, n_known + 1 :] == 0
         best = np.where(free, expected.argmax(-1), 0)
         other = np.where(free, columns[:, :, n_known + 1 :], 0)
-        *some, at_most = _ties(best, other, lambda seen=columns, part=asked: whole(seen, True)[:, :, part])
-        counts += [int(free.sum()), *some[1:]]
+        *some, at_most = choice_ties(
+            best, other, lambda seen=columns, part=asked: whole(seen, True)[:, :, part]
+        )
+        counts += [int(free.sum()), *some]
         difference = max(difference, relative_difference(expected, found))
         margin = at_most if margin is None or at_most is None else max(margin, at_most)
     return Comparison(what, 1, n_frames, *map(int, counts), difference, margin=margin)

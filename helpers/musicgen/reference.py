@@ -7,8 +7,8 @@ import torch
 
 from helpers.musicgen.graphs import CodecDecoder, CodecEncoder, CodecHalf, FastLanguage, TextKeys
 from helpers.musicgen.pipeline import Pipeline
-from helpers.musicgen.tokens import Tokenizer
 from helpers.musicgen.weights import Models, load_models
+from helpers.runtime.tokenizer import Tokenizer
 from helpers.transfer import on_numpy
 
 

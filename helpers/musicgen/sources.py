@@ -1,24 +1,24 @@
 """MusicGen's checkpoints, read but not yet used: which files there are, and what they say of the models."""
 
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
 
 from helpers.checkpoints import named_tensors, read_dict, read_safetensors, safetensors_files
+from helpers.download.records import REPOSITORY
 from helpers.musicgen.codec import CodecConfig
 from helpers.musicgen.configs import (
     DEFAULT_SECONDS,
     Layout,
-    Settings,
     audiocraft_codec,
     audiocraft_language,
     hugging_face_codec,
     hugging_face_language,
     hugging_face_text,
-    read_yaml,
 )
 from helpers.musicgen.files import (
     CODEC,
@@ -45,7 +45,7 @@ from helpers.musicgen.text_encoder import TextConfig
 from helpers.support.config import integer, shown
 from helpers.support.errors import InputError
 from helpers.support.files import read_json
-from helpers.support.tables import megabytes
+from helpers.support.settings import Settings, read_yaml
 
 
 @dataclass(frozen=True)
@@ -121,36 +121,14 @@ class Sources:
             decoder_context_after=codec.decoder_context[1],
         )
 
-    def describe(self) -> Iterator[str]:
-        """What `inspect` prints."""
-        spec = self.spec()
-        yield (
-            f"MusicGen, {spec.sample_rate} Hz, {spec.frame_rate} frames a second, "
-            f"{spec.channels} channel(s), {spec.n_codebooks} codebooks of {spec.codebook_size}, "
-            f"delays {spec.delays}, {spec.max_seconds:g} s at once, padding of texts: {spec.text_padding}"
-        )
-        for part in (self.language, self.codec, self.text):
-            numbers = sum(tensor.numel() for tensor in part.tensors.values())
-            size = megabytes(sum(tensor.nbytes for tensor in part.tensors.values()))
-            kinds = sorted({str(one.dtype).removeprefix("torch.") for one in part.tensors.values()})
-            yield (
-                f"{part.path}: {part.called}, {len(part.tensors)} tensors, {numbers:,} numbers, {size}, "
-                + (", ".join(kinds))
-            )
-            for name, value in vars(part.config).items():
-                yield f"  {name} = {shown(value)}"
-        yield f"tokenizer: {self.tokenizer or 'none'}"
-
 
 def _audiocraft(
     directory: Path, text_encoder: str | os.PathLike | None, codec: str | os.PathLike | None
 ) -> Sources:
     path = directory / LANGUAGE
-    settings, tensors = _package(path)
+    settings, tensors = package(path)
     config, layout = audiocraft_language(settings)
-    name = settings.get("conditioners.description.t5.name")
-    if not isinstance(name, str):
-        raise InputError(f"{path}: its text encoder has no name.")
+    name = _text_name(settings)
     home = Path(text_encoder) if text_encoder else named(directory, name, TEXT_HOMES, "--text-encoder")
     projection = {one: tensors[one] for one in tensors if one.startswith(AUDIOCRAFT_PROJECTION + ".")}
     language = Part(
@@ -175,7 +153,41 @@ def _audiocraft(
     return Sources(language, codec, text, layout, {LANGUAGE: path} | codec_files | files, tokenizer_of(home))
 
 
-def _package(path: Path) -> tuple[Settings, dict[str, Tensor]]:
+def _text_name(settings: Settings) -> str:
+    """What an audiocraft file calls its text encoder. Raises InputError."""
+    name = settings.get("conditioners.description.t5.name")
+    if not isinstance(name, str):
+        raise InputError(f"{settings.called}: its text encoder has no name.")
+    return name
+
+
+def _codec_name(path: Path) -> str | None:
+    """What an audiocraft directory calls its codec; None where the file at `path` is one."""
+    if not path.is_file():
+        return DEFAULT_CODEC
+    content = read_dict(path)
+    if "pretrained" not in content:
+        return None
+    name = content["pretrained"]
+    if not isinstance(name, str) or name.startswith("dac"):
+        raise InputError(f"{path} names the codec {shown(name)}; only EnCodec is supported.")
+    return name
+
+
+def named_elsewhere(directory: Path) -> dict[str, str]:
+    """The repositories that an audiocraft directory names and needs, by the directories they belong into."""
+    settings, _ = package(directory / LANGUAGE)
+    found = {}
+    for name in (_text_name(settings), _codec_name(directory / CODEC)):
+        if name is not None:
+            repository = name if "/" in name else f"{T5_OWNER}/{name}"
+            if not re.fullmatch(REPOSITORY, repository, re.ASCII):
+                raise InputError(f"{directory} names {shown(name)}, which is no public repository.")
+            found[repository.partition("/")[2]] = repository
+    return found
+
+
+def package(path: Path) -> tuple[Settings, dict[str, Tensor]]:
     """An exported audiocraft file: its settings and its tensors. Raises InputError."""
     content = read_dict(path)
     if "best_state" not in content or "xp.cfg" not in content:
@@ -189,15 +201,12 @@ def _audiocraft_codec(
     """The codec inside a directory, or in the one that it names."""
     home = Path(codec) if codec else directory
     path = home / CODEC
-    if path.is_file() and "pretrained" not in (content := read_dict(path)):
-        settings, tensors = _package(path)
+    if path.is_file() and _codec_name(path) is None:
+        settings, tensors = package(path)
         config = _with_books(audiocraft_codec(settings), n_codebooks)
         return Part("the codec", path, config, tensors, AUDIOCRAFT_CODEC), {CODEC: path}
     if not codec:
-        name = content["pretrained"] if path.is_file() else "facebook/encodec_32khz"
-        if not isinstance(name, str) or name.startswith("dac"):
-            raise InputError(f"{path} names the codec {shown(name)}; only EnCodec is supported.")
-        home = named(directory, name, CODEC_HOMES, "--codec")
+        home = named(directory, _codec_name(path), CODEC_HOMES, "--codec")
     settings = _config(home)
     tensors, files = _model(home)
     config = _with_books(hugging_face_codec(settings, _books(tensors, CodecNames())), n_codebooks)
@@ -239,6 +248,8 @@ def _hugging_face(directory: Path) -> Sources:
 
 
 TEXT_HOMES, CODEC_HOMES = ("t5", "text_encoder"), ("encodec", "codec")
+T5_OWNER = "google-t5"  # of the names that come without one
+DEFAULT_CODEC = "facebook/encodec_32khz"
 
 
 def _config(directory: Path) -> Settings:

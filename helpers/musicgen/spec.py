@@ -3,14 +3,13 @@
 import math
 import os
 from dataclasses import dataclass, fields
-from pathlib import Path
 
-from helpers.runtime.manifest import MANIFEST, load_manifest
+from helpers.runtime.manifest import load_manifest, read_counts, unusable
 from helpers.support.config import LARGEST, is_whole
-from helpers.support.errors import InputError
 
 PADDINGS = ("attend", "mask")
-LEAST = {"encoder_context": 0, "encoder_context_after": 0, "decoder_context": 0, "decoder_context_after": 0}
+OTHERS = ("text_padding", "max_seconds", "delays")  # which are no counts
+MAY_BE_ZERO = ("encoder_context", "encoder_context_after", "decoder_context", "decoder_context_after")
 
 
 @dataclass(frozen=True)
@@ -54,22 +53,15 @@ class Spec:
 
 def read_spec(bundle: str | os.PathLike) -> Spec:
     """What a bundle's manifest says of its models. Raises InputError for what says less."""
-    manifest, values = load_manifest(bundle), {}
-    for field in fields(Spec):
-        value = manifest.get(field.name)
-        if field.name == "text_padding":
-            good = value in PADDINGS
-        elif field.name == "max_seconds":
-            good = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
-        elif field.name == "delays":
-            good = isinstance(value, list) and all(is_whole(one) and 0 <= one <= LARGEST for one in value)
-            value = tuple(value) if good else ()
-        else:
-            good = is_whole(value) and LEAST.get(field.name, 1) <= value <= LARGEST
-        if not good:
-            raise InputError(f"{Path(bundle) / MANIFEST} has no usable '{field.name}'; export it again.")
-        values[field.name] = value
-    spec = Spec(**values)
-    if len(spec.delays) != spec.n_codebooks or spec.n_codebooks % spec.channels:
-        raise InputError(f"{Path(bundle) / MANIFEST} has no usable 'delays'; export it again.")
-    return spec
+    manifest = load_manifest(bundle)
+    padding, seconds, delays = (manifest.get(name) for name in OTHERS)
+    counts = {field.name: 1 for field in fields(Spec) if field.name not in OTHERS}
+    counts = read_counts(bundle, counts | dict.fromkeys(MAY_BE_ZERO, 0))
+    if padding not in PADDINGS:
+        raise unusable(bundle, "text_padding")
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 < seconds < math.inf:
+        raise unusable(bundle, "max_seconds")
+    whole = isinstance(delays, list) and all(is_whole(one) and 0 <= one <= LARGEST for one in delays)
+    if not whole or len(delays) != counts["n_codebooks"] or len(delays) % counts["channels"]:
+        raise unusable(bundle, "delays")
+    return Spec(**counts, text_padding=padding, max_seconds=seconds, delays=tuple(delays))

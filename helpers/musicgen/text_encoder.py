@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helpers.layers import RelativeAttention, RelativePositionBias, RMSNorm
-from helpers.musicgen.layers_for_spine import NEVER
+from helpers.layers import NEVER, RelativeAttention, RelativePositionBias, RMSNorm
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from helpers.support.config import LARGEST
 from helpers.support.errors import InputError, plain
 from helpers.support.files import read_json, sha256
 
@@ -24,11 +25,27 @@ def load_manifest(bundle: str | os.PathLike) -> dict:
     return manifest
 
 
+def read_counts(bundle: str | os.PathLike, least: Mapping[str, int]) -> dict[str, int]:
+    """Whole numbers of a bundle's manifest, each at least so much. Raises InputError, naming one."""
+    manifest, found = load_manifest(bundle), {}
+    for name, smallest in least.items():
+        value = manifest.get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or not smallest <= value <= LARGEST:
+            raise unusable(bundle, name)
+        found[name] = value
+    return found
+
+
+def unusable(bundle: str | os.PathLike, name: str) -> InputError:
+    """What to raise where `bundle.json` lacks something, or has it in no form that can be used."""
+    return InputError(f"{Path(bundle) / MANIFEST} has no usable '{name}'; export the bundle again.")
+
+
 def described_files(bundle: str | os.PathLike, manifest: dict) -> dict[str, str]:
     """The SHA-256 of each of a bundle's files, as its manifest has them. Raises InputError."""
     described = manifest.get("sha256")
     if not isinstance(described, dict) or not all(isinstance(value, str) for value in described.values()):
-        raise InputError(f"{Path(bundle) / MANIFEST} has no usable 'sha256'; export the bundle again.")
+        raise unusable(bundle, "sha256")
     return described
 
 

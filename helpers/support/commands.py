@@ -177,6 +177,43 @@ def add_models(command: argparse.ArgumentParser) -> None:
     )
 
 
+def from_bundle(arguments: argparse.Namespace, with_checkpoints: Sequence[str]) -> bool:
+    """Whether `add_models`' options name a bundle; else they name checkpoints. Raises InputError for neither.
+
+    with_checkpoints: options that say more of checkpoints; a bundle has all of it inside.
+    """
+    if (arguments.bundle is None) == (arguments.checkpoints is None):
+        raise InputError("name the models with one of --bundle BUNDLE and --checkpoints DIR.")
+    if arguments.bundle is None:
+        if arguments.provider:
+            raise InputError("--provider goes with --bundle; PyTorch runs on the processor here.")
+        return False
+    for name in with_checkpoints:
+        if getattr(arguments, name):
+            option = name.replace("_", "-")
+            raise InputError(f"--{option} goes with --checkpoints; a bundle has it inside already.")
+    return True
+
+
+@contextlib.contextmanager
+def graph_progress(n_graphs: int) -> Iterator[Callable[[str], None]]:
+    """Yield what is to be told the name of each graph before it is exported."""
+    with progress(total=n_graphs, unit="graph") as bar:
+
+        def on_graph(name: str) -> None:
+            bar.set_description(name)
+            bar.update()
+
+        yield on_graph
+
+
+def wrote_bundle(bundle: Path, opset: int, precision: str) -> str:
+    """The line that says so."""
+    n_graphs = sum(path.suffix == ".onnx" for path in bundle.iterdir())
+    megabytes = sum(path.stat().st_size for path in bundle.iterdir()) / 1e6
+    return plain(f"wrote {bundle}: {n_graphs} graphs, opset {opset}, {precision}, {megabytes:.1f} MB")
+
+
 def leave(status: int) -> None:
     """End the process with this status."""
     if status == INTERRUPTED:

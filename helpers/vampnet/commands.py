@@ -9,7 +9,7 @@ import numpy as np
 
 from helpers.support import files
 from helpers.support.arrays import load_array
-from helpers.support.commands import Parser, add_models, progress
+from helpers.support.commands import Parser, add_models, from_bundle, graph_progress, progress, wrote_bundle
 from helpers.support.errors import InputError, plain
 
 RULES = ("periodic", "width", "roll", "prefix", "suffix", "onsets", "beats", "random", "dropout", "codebooks")
@@ -48,21 +48,11 @@ def export(arguments: argparse.Namespace) -> None:
     models = load_models(arguments.checkpoints, arguments.lora)
     for report in models.reports.values():
         print(plain(report.summary()))
-    with progress(total=4, unit="graph") as bar:
-
-        def on_graph(name: str) -> None:
-            bar.set_description(name)
-            bar.update()
-
+    with graph_progress(4) as on_graph:
         bundle = export_bundle(
             models, arguments.out, arguments.opset, arguments.external_data, on_graph, arguments.precision
         )
-    megabytes = sum(path.stat().st_size for path in bundle.iterdir()) / 1e6
-    print(
-        plain(
-            f"wrote {bundle}: four graphs, opset {arguments.opset}, {arguments.precision}, {megabytes:.1f} MB"
-        )
-    )
+    print(wrote_bundle(bundle, arguments.opset, arguments.precision))
 
 
 def verify(arguments: argparse.Namespace):
@@ -154,18 +144,10 @@ def vamp(arguments: argparse.Namespace) -> None:
 
 def open_pipeline(arguments: argparse.Namespace):
     """The pipeline that --bundle or --checkpoints names."""
-    if (arguments.bundle is None) == (arguments.checkpoints is None):
-        raise InputError("name the models with one of --bundle BUNDLE and --checkpoints DIR.")
-    if arguments.bundle is not None:
-        if arguments.lora:
-            raise InputError(
-                "--lora goes with --checkpoints; in a bundle the overlays are already folded in."
-            )
+    if from_bundle(arguments, ("lora",)):
         from helpers.vampnet.pipeline import Pipeline
 
         return Pipeline.open(arguments.bundle, arguments.provider)
-    if arguments.provider:
-        raise InputError("--provider goes with --bundle; PyTorch runs on the processor here.")
     from helpers.vampnet.reference import TorchPipeline
 
     return TorchPipeline.open(arguments.checkpoints, arguments.lora)

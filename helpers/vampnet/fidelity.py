@@ -11,9 +11,9 @@ import numpy as np
 
 from helpers.audio.clips import load_clips
 from helpers.runtime.session import Graph
-from helpers.vampnet.limits import AGREEMENT, AT_LEAST, KL, NLL, SNR, limits
+from helpers.vampnet.limits import limits
 from helpers.vampnet.pipeline import STAGES, Pipeline
-from helpers.verify import Finding
+from helpers.verify import AT_LEAST, SNR, Finding, Loss, loss_of, snr_db
 
 SECONDS = 3.0  # of each clip
 SHARE = 0.5  # of the predicted places masked
@@ -26,26 +26,6 @@ class Example:
     codes: np.ndarray
     masked: np.ndarray
     true: np.ndarray
-
-
-@dataclass(frozen=True)
-class Loss:
-    """What became of one transformer. nll, nll_float in nats a masked token; kl from float32, in nats."""
-
-    nll: float
-    nll_float: float
-    kl: float
-    agreement: float  # share of masked places where both put the same token first
-
-    @property
-    def change(self) -> float:
-        """Of the masked NLL, as a share of float32's."""
-        return self.nll / self.nll_float - 1
-
-    @property
-    def measures(self) -> dict[str, float]:
-        """By the names that LIMITS has."""
-        return {NLL: self.change, KL: self.kl, AGREEMENT: self.agreement}
 
 
 def clip_tokens(pipeline: Pipeline, n_clips: int | None = None) -> list[np.ndarray]:
@@ -71,31 +51,11 @@ def examples(pipeline: Pipeline, name: str, codes: Sequence[np.ndarray], seed: i
 
 
 def loss(graph: Graph, in_float: Graph, asked: Sequence[Example]) -> Loss:
-    """Ask both for the same places: means over clips of the means over places."""
-    rows = []
-    for example in asked:
-        small, whole = (log_softmax(run(example.codes)[0][example.masked]) for run in (graph, in_float))
-        true = example.true[example.masked][:, None]
-        nll, nll_float = (-np.take_along_axis(log_p, true, 1).mean() for log_p in (small, whole))
-        kl = (np.exp(whole) * (whole - small)).sum(-1).mean()
-        rows.append((nll, nll_float, kl, (small.argmax(-1) == whole.argmax(-1)).mean()))
-    return Loss(*(float(value) for value in np.mean(rows, axis=0)))
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Log-probabilities in float64 over the last axis: differences of a thousandth are what is measured."""
-    shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
-
-
-def snr_db(graph: Graph, in_float: Graph, codes: Sequence[np.ndarray]) -> float:
-    """The least ratio over clips, in dB, of the decoder's sound to what the smaller one does otherwise."""
-    ratios = []
-    for clip in codes:
-        whole = in_float(clip)
-        error = np.square(graph(clip) - whole).sum()
-        ratios.append(10 * np.log10(np.square(whole).sum() / max(error, 1e-30)))
-    return float(min(ratios))
+    """Ask both for the same places."""
+    return loss_of(
+        (in_float(one.codes)[0][one.masked], graph(one.codes)[0][one.masked], one.true[one.masked])
+        for one in asked
+    )
 
 
 def findings(precisions: dict[str, str], in_float: Pipeline, small: Pipeline) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ REPOSITORY = "hugggof/vampnet"
 CHECKPOINTS = ("codec.pth", "coarse.pth", "c2f.pth")  # wavebeat.pth is left out: nothing here uses it
 NO_LICENCE = "none named there; VampNet's authors put its weights and their fine-tunes under CC BY-NC-SA 4.0"
 NAMES = ("codec", "coarse", "c2f")
+LOOKS_LIKE = "codec.pth, coarse.pth and c2f.pth"
 MODELS = ROOT / "models" / "vampnet"
 GOLDEN = ROOT / "tests" / "golden" / "vampnet"  # small random weights: they prove the path, not the sound
 
@@ -22,7 +23,9 @@ GOLDEN = ROOT / "tests" / "golden" / "vampnet"  # small random weights: they pro
 def recognises(path: Path) -> bool:
     """Whether a directory or a file looks like VampNet's, by names alone."""
     if path.is_dir():
-        return any(next(path.glob(f"{below}codec.pth"), None) for below in ("", "*/", "*/*/"))
+        return any((path / name).is_file() for name in CHECKPOINTS) or any(
+            next(path.glob(f"{below}codec.pth"), None) for below in ("*/", "*/*/")
+        )
     return path.suffix.lower() == ".pth"
 
 
@@ -78,7 +81,7 @@ def sources() -> tuple[Source, ...]:
     )
 
 
-def _zenodo(network: Network) -> list[Record]:
+def _zenodo(network: Network, name: str | None) -> list[Record]:
     """The checkpoints one by one, or out of the one archive that the record holds."""
     files, licence = zenodo(network, ZENODO_RECORD)
     chosen = [file for file in files if file.name in CHECKPOINTS]
@@ -88,7 +91,7 @@ def _zenodo(network: Network) -> list[Record]:
     return [Record("vampnet", licence, tuple(chosen))] if chosen else []
 
 
-def _hugging_face(network: Network) -> list[Record]:
+def _hugging_face(network: Network, name: str | None) -> list[Record]:
     """The base model at the repository's root, fine-tunes in directories under `loras`."""
     files, licence = hugging_face(network, REPOSITORY)
     directories: dict[str, dict] = {}

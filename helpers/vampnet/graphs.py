@@ -1,6 +1,5 @@
 """VampNet's four graphs, and the bundle of them that stands alone."""
 
-import importlib.metadata
 import json
 import os
 from collections.abc import Callable
@@ -10,12 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from helpers.export.bundle import TOOLS, bundle_directory, write_graph
+from helpers.export.bundle import write_bundle
 from helpers.export.graph import DEFAULT_OPSET, GraphToExport
 from helpers.export.images import over_images
 from helpers.quantize import check_precision
-from helpers.runtime.manifest import MANIFEST
-from helpers.support import files
 from helpers.vampnet.codec import Codec
 from helpers.vampnet.limits import limits
 from helpers.vampnet.pipeline import STAGES
@@ -94,34 +91,26 @@ def export_bundle(
     bears it. Raises InputError.
     """
     check_precision(precision)
-    out, precisions = Path(out), graph_precisions(precision)
+    precisions = graph_precisions(precision)
     spec = pipeline_spec(models.codec.config, models.coarse.config, models.c2f.config)
     sources = {f"{name}.pth": checkpoint.sha256() for name, checkpoint in models.sources.items()}
     loras = {name: [overlay.sha256() for overlay in overlays] for name, overlays in models.loras.items()}
-    versions = {tool: importlib.metadata.version(tool) for tool in TOOLS}
-    with bundle_directory(out) as directory:
-        for name, graph in graphs_to_export(models).items():
-            on_graph(name)
-            metadata = {"graph": name, "precision": "fp32", "tools": json.dumps(versions),
-                        "source_sha256": json.dumps(_sources_of(name, sources))}  # fmt: skip
-            if loras.get(name):
-                metadata["lora_sha256"] = json.dumps(loras[name])
-            write_graph(graph, directory / f"{name}.onnx", opset, metadata, external_data, precisions[name])
-        manifest = {
-            "format": 1,
-            "model": "vampnet",
-            **asdict(spec),
-            "mask_token": spec.mask_token,
-            "opset": opset,
-            "precision": precisions,
-            "limits": {name: limits(name, stored) for name, stored in precisions.items()},
-            "sha256": {path.name: files.sha256(path) for path in sorted(directory.iterdir())},
-            "source_sha256": sources,
-            "lora_sha256": loras,
-            "tools": versions,
-        }
-        files.write_json(directory / MANIFEST, manifest)
-    return out
+    manifest = {
+        "model": "vampnet",
+        **asdict(spec),
+        "mask_token": spec.mask_token,
+        "limits": {name: limits(name, stored) for name, stored in precisions.items()},
+        "source_sha256": sources,
+        "lora_sha256": loras,
+    }
+
+    def metadata(name: str) -> dict[str, str]:
+        overlays = {"lora_sha256": json.dumps(loras[name])} if loras.get(name) else {}
+        return {"source_sha256": json.dumps(_sources_of(name, sources)), **overlays}
+
+    return write_bundle(
+        out, graphs_to_export(models), precisions, manifest, opset, external_data, on_graph, metadata
+    )
 
 
 def graph_precisions(precision: str) -> dict[str, str]:

@@ -1,28 +1,18 @@
 """What a VampNet checkpoint holds, in words, before it is transferred."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from helpers.checkpoints import LORA_ENDINGS, Checkpoint
+from helpers.checkpoints import LORA_ENDINGS, Checkpoint, describe_tensors
 from helpers.support.config import shown
-from helpers.support.tables import megabytes
 from helpers.transfer import WEIGHT_NORM_SPELLINGS
 from helpers.vampnet.codec import CodecConfig
 from helpers.vampnet.transformer import VampNetConfig
-
-MOST_SHOWN = 8
 
 
 def describe_checkpoint(checkpoint: Checkpoint) -> Iterator[str]:
     """Architecture, tensors, sizes, and what is unusual."""
     yield f"{checkpoint.path}: {architecture(checkpoint)}"
-    tensors = checkpoint.tensors
-    n_numbers = sum(tensor.numel() for tensor in tensors.values())
-    n_bytes = sum(tensor.nbytes for tensor in tensors.values())
-    kinds = ", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}))
-    yield f"  {len(tensors)} tensors, {n_numbers:,} numbers, {megabytes(n_bytes)}, {kinds}"
-    for part, size in _largest(sizes_by_part(checkpoint)):
-        yield f"    {megabytes(size):>10}  {part}"
+    yield from describe_tensors(checkpoint.tensors)
     for name, value in checkpoint.kwargs.items():
         yield f"  {shown(name)[1:-1]} = {shown(value)}"
     for line in unusual(checkpoint):
@@ -52,14 +42,6 @@ def architecture(checkpoint: Checkpoint) -> str:
     return "a checkpoint of a model this course does not know"
 
 
-def sizes_by_part(checkpoint: Checkpoint) -> dict[str, int]:
-    """Bytes by the first two parts of the tensors' names."""
-    sizes: dict[str, int] = defaultdict(int)
-    for name, tensor in checkpoint.tensors.items():
-        sizes[".".join(name.split(".")[:2])] += tensor.nbytes
-    return sizes
-
-
 def unusual(checkpoint: Checkpoint) -> Iterator[str]:
     """What a reader of the file should know beyond its shape."""
     tensors = checkpoint.tensors
@@ -78,12 +60,6 @@ def unusual(checkpoint: Checkpoint) -> Iterator[str]:
     others = sorted(map(str, set(checkpoint.metadata) - {"kwargs"}))
     if others:
         yield f"metadata besides kwargs: {_some(others)}"
-
-
-def _largest(sizes: dict[str, int]) -> list[tuple[str, int]]:
-    ordered = sorted(sizes.items(), key=lambda pair: -pair[1])
-    rest = sum(size for _, size in ordered[MOST_SHOWN:])
-    return ordered[:MOST_SHOWN] + ([(f"{len(ordered) - MOST_SHOWN} other parts", rest)] if rest else [])
 
 
 def _some(names: Iterable[str]) -> str:

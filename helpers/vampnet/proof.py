@@ -8,13 +8,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from helpers.quantize import PRECISIONS
-from helpers.runtime.manifest import MANIFEST, changed_files, load_manifest
 from helpers.runtime.sampling import token_noise
 from helpers.support.errors import InputError
 from helpers.transfer import on_numpy
@@ -30,13 +28,28 @@ from helpers.vampnet.decoding import (
     start,
     unflatten,
 )
-from helpers.vampnet.fidelity import Finding, findings
+from helpers.vampnet.fidelity import findings
 from helpers.vampnet.files import NAMES
 from helpers.vampnet.graphs import graph_precisions
 from helpers.vampnet.pipeline import GRAPHS, STAGES, Pipeline
 from helpers.vampnet.transformer import VampNet
 from helpers.vampnet.weights import Sources, pipeline_spec
-from helpers.verify import TIE, TOLERANCE, Certificate, Comparison, Exact, relative_difference
+from helpers.verify import (
+    TIE,
+    Certificate,
+    Comparison,
+    Exact,
+    Finding,
+    Ties,
+    certified,
+    choice_ties,
+    codec_ties,
+    compare_sound,
+    file_problems,
+    read_claims,
+    relative_difference,
+    tones,
+)
 
 SHAPES = ((1, 1), (3, 7), (2, 50), (1, 131), (1, 575), (1, 2000))  # batch, frames
 CODEC_SHAPES = ((1, 1), (3, 7), (2, 50), (1, 575))
@@ -54,45 +67,32 @@ def verify_bundle(
 
     A bundle made with LoRA overlays needs the same overlays here. Raises InputError for what can't be read.
     """
-    manifest = load_manifest(bundle)
-    for name in ("sha256", "source_sha256", "lora_sha256", "tools"):
-        if not isinstance(manifest.get(name), dict):
-            raise InputError(f"{Path(bundle) / MANIFEST} has no usable '{name}'; export the bundle again.")
-    onnx = Pipeline.open(bundle)
+    manifest = read_claims(bundle, ["lora_sha256"], [graph_precisions(precision) for precision in PRECISIONS])
+    precisions, onnx = manifest["precision"], Pipeline.open(bundle)
     for graph in onnx.graphs.values():
         graph.keeps_memory = False  # 2000 frames of the public size need 0.7 GB
         graph.sha256 = None  # files that were changed are told below, beside what they compute
-    precisions = _precisions(Path(bundle), manifest)
     models = OneAtATime(directory, loras)
     torch_pipeline = models.pipeline()
     if torch_pipeline.spec != onnx.spec:
         raise InputError(f"{bundle} was made from a model of another shape than the one in {directory}.")
-    rows: list[Comparison] = []
     whole = [name for name, precision in precisions.items() if precision == "fp32"]
-    for row in compare(models, torch_pipeline, onnx, whole):
-        on_row(row)
-        rows.append(row)
-    found: list[Finding] = []
-    for row in findings(precisions, torch_pipeline, onnx):
-        on_row(row)
-        found.append(row)
-    problems = list(_file_problems(Path(bundle), manifest, models.sources()))
-    return Certificate(
-        tuple(rows),
-        tuple(problems),
-        manifest["source_sha256"],
-        manifest["sha256"],
-        manifest["tools"],
-        tuple(found),
+    return certified(
+        manifest,
+        compare(models, torch_pipeline, onnx, whole),
+        findings(precisions, torch_pipeline, onnx),
+        _file_problems(bundle, manifest, models),
+        on_row,
     )
 
 
-def _precisions(bundle: Path, manifest: dict) -> dict[str, str]:
-    """What each graph is stored in, as the manifest says. Raises InputError for what no export writes."""
-    precisions = manifest.get("precision")
-    if precisions not in [graph_precisions(precision) for precision in PRECISIONS]:
-        raise InputError(f"{bundle / MANIFEST} has no usable 'precision'; export the bundle again.")
-    return precisions
+def _file_problems(bundle: str | os.PathLike, manifest: dict, models: "OneAtATime") -> Iterator[str]:
+    sources = models.sources()
+    files = ((f"{name}.pth", checkpoint.sha256()) for name, checkpoint in sources.files.items())
+    yield from file_problems(bundle, manifest, GRAPHS, files)
+    for name, overlays in sources.loras.items():
+        if manifest["lora_sha256"].get(name, []) != [overlay.sha256() for overlay in overlays]:
+            yield f"the bundle was made with other LoRA overlays of {name} than were given here (--lora)"
 
 
 class OneAtATime:
@@ -166,7 +166,7 @@ def compare_encoder(
 ) -> Comparison:
     """Tokens of a sound with tones and noise, at every codebook."""
     n_samples = max(frames, onnx.spec.shortest_input) * onnx.hop
-    audio = test_sound(batch, n_samples, onnx.sample_rate, rng)
+    audio = tones(batch, 1, n_samples, onnx.sample_rate, 2000, rng)
     ours, theirs = torch_pipeline.graphs["codec_encoder"](audio), onnx.graphs["codec_encoder"](audio)
     if ours.shape != theirs.shape:
         raise InputError(
@@ -176,61 +176,36 @@ def compare_encoder(
     return Comparison("codec_encoder", batch, ours.shape[-1], ours.size, different, ties, margin=margin)
 
 
-def test_sound(batch: int, n_samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """(batch, 1, n_samples) float32: three tones each, and noise twenty decibels below."""
-    time = np.arange(n_samples) / sample_rate
-    pitches = rng.uniform(80, 2000, (batch, 3, 1))
-    return (
-        0.1 * np.sin(2 * np.pi * pitches * time).sum(1, keepdims=True)
-        + 0.02 * rng.standard_normal((batch, 1, n_samples))
-    ).astype(np.float32)
-
-
-def count_encoder_ties(
-    codec: Codec, audio: np.ndarray, ours: np.ndarray, theirs: np.ndarray
-) -> tuple[int, int, float | None]:
-    """How many tokens differ, how many of those follow from ties, the largest margin of a first difference.
-
-    In a frame the first codebook that differs decides: the later ones code what that one left over.
-    """
-    unequal = ours != theirs
-    if not unequal.any():
+def count_encoder_ties(codec: Codec, audio: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> Ties:
+    """The encoder is asked again in float64 where tokens differ, see `verify.codec_ties`."""
+    if (ours == theirs).all():
         return 0, 0, None
     exact = copy.deepcopy(codec).double()
-    ties, largest = 0, 0.0
     with torch.inference_mode():
         residual = exact.encoder(torch.from_numpy(audio).double())
-        undecided = torch.ones(ours.shape[0], ours.shape[2], dtype=torch.bool)
-        for book, quantizer in enumerate(exact.quantizer.quantizers):
-            pair = torch.from_numpy(np.stack([ours[:, book], theirs[:, book]], -1))
-            direction = torch.nn.functional.normalize(quantizer.in_proj(residual), dim=1).transpose(1, 2)
-            # Between unit vectors the squared distance is 2 - 2 cos: its margin is twice that of the cosines.
-            distance = -2 * direction @ torch.nn.functional.normalize(quantizer.codebook).T
-            margins = distance.gather(-1, pair).diff(dim=-1).abs()[..., 0]
-            first = (pair[..., 0] != pair[..., 1]) & undecided
-            largest = max([largest, *margins[first].tolist()])
-            tied = (first & (margins < TIE)).numpy()
-            ties += int((unequal[:, book:] & tied[:, None]).sum())
-            undecided &= ~first
-            residual = residual - quantizer.decode(pair[..., 0])
-    return int(unequal.sum()), ties, largest
+
+    def margins(book: int, pair: torch.Tensor) -> torch.Tensor:
+        nonlocal residual
+        quantizer = exact.quantizer.quantizers[book]
+        direction = torch.nn.functional.normalize(quantizer.in_proj(residual), dim=1).transpose(1, 2)
+        # Between unit vectors the squared distance is 2 - 2 cos: its margin is twice that of the cosines.
+        distance = -2 * direction @ torch.nn.functional.normalize(quantizer.codebook).T
+        residual = residual - quantizer.decode(pair[..., 0])
+        return distance.gather(-1, pair).diff(dim=-1).abs()[..., 0]
+
+    return codec_ties(ours, theirs, margins)
 
 
 def compare_decoder(
     codec: Codec, torch_pipeline: Pipeline, onnx: Pipeline, batch: int, frames: int, rng: np.random.Generator
 ) -> Comparison:
-    """Samples of random tokens.
-
-    A codec whose weights amplify rounding (random ones do) may exceed the tolerance; then both are compared
-    with float64, and ONNX Runtime may be twice as far from it as PyTorch is.
-    """
+    """Samples of random tokens."""
     codes = rng.integers(0, onnx.codebook_size, (batch, onnx.n_codebooks, frames))
-    ours, theirs = torch_pipeline.graphs["codec_decoder"](codes), onnx.graphs["codec_decoder"](codes)
-    difference, rounding = relative_difference(ours, theirs), None
-    if TOLERANCE < difference < 1:
-        exact = on_numpy(copy.deepcopy(codec).double().decode)(codes)
-        difference, rounding = relative_difference(exact, theirs), relative_difference(exact, ours)
-    return Comparison("codec_decoder", batch, frames, 0, 0, 0, difference, rounding=rounding)
+    ours, theirs = (one.graphs["codec_decoder"](codes) for one in (torch_pipeline, onnx))
+    return compare_sound(
+        "codec_decoder", batch, frames, ours, theirs,
+        lambda: on_numpy(copy.deepcopy(codec).double().decode)(codes),
+    )  # fmt: skip
 
 
 def random_codes(
@@ -266,15 +241,10 @@ def compare_logits(name: str, answer: Answer, exact: Exact, onnx: Pipeline) -> C
             f"{name}.onnx gives logits of shape {theirs.shape}, PyTorch {ours.shape}; export again."
         )
     best, other = ours.argmax(-1), theirs.argmax(-1)
-    unequal, margins = best != other, np.zeros(0)
-    if unequal.any():
-        rows, places = exact(answer.codes)[unequal], np.arange(unequal.sum())
-        margins = np.abs(rows[places, best[unequal]] - rows[places, other[unequal]])
+    different, ties, margin = choice_ties(best, other, lambda: exact(answer.codes))
     batch, _, frames = answer.codes.shape
-    return Comparison(
-        name, batch, frames, best.size, len(margins), int((margins < TIE).sum()),
-        relative_difference(ours, theirs), float(margins.max()) if len(margins) else None,
-    )  # fmt: skip
+    difference = relative_difference(ours, theirs)
+    return Comparison(name, batch, frames, best.size, different, ties, difference, margin)
 
 
 NOISE = (0, 0)  # what the noise of a decoding depends on beside its seed: the transformer and the chunk
@@ -353,14 +323,3 @@ def decision_margin(
             threshold = np.sort(certainty)[min(count, len(certainty) - 1)]
             margins += np.abs(certainty[wrong] - threshold).tolist()
     return float(np.nan_to_num(margins, nan=np.inf).max())
-
-
-def _file_problems(bundle: Path, manifest: dict, sources: Sources) -> Iterator[str]:
-    graphs = (f"{name}.onnx" for name in GRAPHS)
-    yield from changed_files(bundle, dict.fromkeys(graphs, "") | manifest["sha256"])
-    for name, checkpoint in sources.files.items():
-        if manifest["source_sha256"].get(f"{name}.pth") != checkpoint.sha256():
-            yield f"the bundle was not made from this {name}.pth"
-    for name, overlays in sources.loras.items():
-        if manifest["lora_sha256"].get(name, []) != [overlay.sha256() for overlay in overlays]:
-            yield f"the bundle was made with other LoRA overlays of {name} than were given here (--lora)"

@@ -4,8 +4,7 @@ import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from helpers.runtime.manifest import MANIFEST, load_manifest
-from helpers.support.config import LARGEST
+from helpers.runtime.manifest import MANIFEST, read_counts
 from helpers.support.errors import InputError
 
 
@@ -42,14 +41,8 @@ MAY_BE_ZERO = ("n_conditioning_codebooks", "encoder_context", "decoder_context")
 
 def read_spec(bundle: str | os.PathLike) -> Spec:
     """What a bundle's manifest says of its models. Raises InputError for what says less."""
-    manifest, values = load_manifest(bundle), {}
-    for field in fields(Spec):
-        value = manifest.get(field.name)
-        least = 0 if field.name in MAY_BE_ZERO else 1
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= LARGEST:
-            raise InputError(f"{Path(bundle) / MANIFEST} has no usable '{field.name}'; export it again.")
-        values[field.name] = value
-    spec = Spec(**values)
+    least = {field.name: 0 if field.name in MAY_BE_ZERO else 1 for field in fields(Spec)}
+    spec = Spec(**read_counts(bundle, least))
     longest = spec.hop * max(spec.encoder_context, spec.decoder_context, spec.shortest_input)
     if (
         max(spec.n_coarse_codebooks, spec.n_conditioning_codebooks + 1) > spec.n_codebooks

@@ -10,8 +10,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from refusals import refused
 
-from helpers.musicgen.past import BLOCK, Condition
+from helpers.musicgen.past import Condition
 from helpers.musicgen.pipeline import Pipeline
+from helpers.runtime.cache import BLOCK
 
 TEXT = "slow sad piano"
 few = hypothesis_settings(

@@ -28,12 +28,22 @@ from helpers.quantize import (
 from helpers.runtime.manifest import MANIFEST, load_manifest
 from helpers.runtime.session import OnnxGraph
 from helpers.vampnet import fidelity
-from helpers.vampnet.fidelity import Example, Finding, examples, findings, log_softmax, loss, snr_db
+from helpers.vampnet.fidelity import Example, examples, findings, loss
 from helpers.vampnet.graphs import KEEP_IN_FLOAT, export_bundle, graph_precisions, graphs_to_export
-from helpers.vampnet.limits import AGREEMENT, AT_LEAST, KL, LIMITS, NLL, SNR, limits
+from helpers.vampnet.limits import LIMITS, limits
 from helpers.vampnet.pipeline import GRAPHS, STAGES, Pipeline
 from helpers.vampnet.proof import verify_bundle
-from helpers.verify import relative_difference
+from helpers.verify import (
+    AGREEMENT,
+    AT_LEAST,
+    KL,
+    NLL,
+    SNR,
+    Finding,
+    log_softmax,
+    relative_difference,
+    snr_db,
+)
 
 CODES = np.random.default_rng(0).integers(0, 129, (2, 4, 50))
 CLOSE = {"fp16": 1e-3, "int8": 0.1, "int8-block": 0.05, "int4": 0.5}  # of the largest logit; random weights

@@ -14,10 +14,11 @@ from helpers.vampnet import masks
 from helpers.vampnet.fidelity import Finding, clip_tokens, examples, loss
 from helpers.vampnet.files import MODELS, NAMES, course_checkpoints
 from helpers.vampnet.graphs import KEEP_IN_FLOAT, export_bundle
-from helpers.vampnet.limits import AT_LEAST, limits
+from helpers.vampnet.limits import limits
 from helpers.vampnet.pipeline import STAGES, Pipeline
 from helpers.vampnet.reference import TorchPipeline
 from helpers.vampnet.weights import load_models
+from helpers.verify import AT_LEAST
 from workshop.vampnet.evaluation.report import Requirement, requirements_section
 
 CLIPS = sorted((Path(__file__).parents[2] / "data").rglob("*.flac"))

@@ -17,6 +17,7 @@ from helpers.vampnet import proof as verify
 from helpers.vampnet.decoding import Settings
 from helpers.vampnet.pipeline import Pipeline
 from helpers.vampnet.proof import compare_decoding, compare_logits, count_encoder_ties, verify_bundle
+from helpers.verify import TIE, TOLERANCE
 
 # --- Bundles, whole and spoiled
 
@@ -187,7 +188,7 @@ def test_a_difference_between_equals_is_a_tie():
 @pytest.mark.parametrize("margin", [1e-3, 2e-5])
 def test_a_difference_with_a_margin_is_a_failure(margin):
     row = compared_logits((0.05 + margin, 0.05), (0.05, 0.05 + 1e-7), (0.05 + margin, 0.05))
-    assert row.difference < verify.TOLERANCE  # the numbers alone would pass
+    assert row.difference < TOLERANCE  # the numbers alone would pass
     assert not row.passed and (row.different, row.ties) == (1, 0) and row.margin == pytest.approx(margin)
 
 
@@ -256,7 +257,7 @@ def test_another_code_is_no_tie(models, encoded):
     theirs = codes.copy()
     theirs[0, 2, 4] = (codes[0, 2, 4] + 1) % 128
     different, ties, margin = count_encoder_ties(models.codec, audio, codes, theirs)
-    assert (different, ties) == (1, 0) and margin > verify.TIE
+    assert (different, ties) == (1, 0) and margin > TIE
     assert count_encoder_ties(models.codec, audio, codes, codes) == (0, 0, None)
 
 
@@ -271,7 +272,7 @@ def test_two_equal_rows_tie_and_what_follows_in_that_frame_too(models, encoded):
     assert count_encoder_ties(codec, audio, codes, theirs) == (3, 3, 0.0)
     theirs[0, 1, 5] = (codes[0, 1, 5] + 1) % 128  # another frame: no excuse
     different, ties, margin = count_encoder_ties(codec, audio, codes, theirs)
-    assert (different, ties) == (4, 3) and margin > verify.TIE
+    assert (different, ties) == (4, 3) and margin > TIE
 
 
 def test_a_decoder_that_amplifies_rounding_is_judged_by_float64(models, torch_pipeline, monkeypatch):

@@ -11,6 +11,7 @@ from helpers.support.libraries import library
 
 END, PADDING = 1, 0  # T5's ids for the end of a text, and for what fills up a shorter one
 LONGEST_TEXT = 4000  # characters
+LARGEST_FILE = 64 << 20  # bytes; T5's has one or two million
 
 
 class Tokenizer:
@@ -44,6 +45,8 @@ class Tokenizer:
         is_sentencepiece = self.path.suffix == ".model"
         package = library("sentencepiece" if is_sentencepiece else "tokenizers")
         try:
+            if self.path.stat().st_size > LARGEST_FILE:
+                raise InputError(f"{self.path} is too large for a tokenizer.")
             if is_sentencepiece:
                 pieces = package.SentencePieceProcessor(model_proto=self.path.read_bytes())
                 return lambda text: [*pieces.encode(text), END]
@@ -51,6 +54,8 @@ class Tokenizer:
             whole.no_padding()
             whole.no_truncation()
             return lambda text: whole.encode(text).ids
+        except InputError:
+            raise
         except OSError as error:
             raise InputError(f"cannot read {self.path}: {error.strerror or error}.") from error
         except Exception as error:  # both libraries raise kinds without a public name

@@ -1,22 +1,11 @@
-"""Proof that a graph computes what its module computes: PyTorch and ONNX Runtime side by side.
+"""What was compared, as a table and as JSON, and what a bundle claims that must be so."""
 
-Numbers must agree to 1e-4 of the largest, and every token must be equal. Where two tokens differ, the
-model is asked again in float64: if the two candidates are less than 1e-5 apart there, rounding decides
-between equals (a tie); anything else is a failure.
-"""
-
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-
-from helpers.runtime.session import Graph
-from helpers.support.errors import InputError
+from helpers.runtime.manifest import changed_files, load_manifest, unusable
 from helpers.support.tables import Table
-from helpers.transfer import on_numpy
 
 TOLERANCE = 1e-4  # of the largest value
 TIE = 1e-5  # float64 margin below which two candidates are equals
@@ -169,65 +158,44 @@ def _cells(row: Comparison) -> tuple[str, ...]:
     )
 
 
-class Exact:
-    """A model in float64, one layer at a time: all of it at once is twice the size of its file."""
-
-    def __init__(self, model: Callable[[], nn.Module]):
-        self.model = model
-
-    def __call__(self, *inputs: np.ndarray) -> np.ndarray:
-        """Logits in float64."""
-        hooks, model = [], self.model()
-        for layer in model.modules():
-            weights = dict(layer.named_parameters(recurse=False))
-            hooks.append(layer.register_forward_pre_hook(partial(_to_float64, weights)))
-            hooks.append(layer.register_forward_hook(partial(_back, weights), always_call=True))
-        try:
-            return on_numpy(model)(*inputs)
-        finally:
-            for hook in hooks:
-                hook.remove()
+def read_claims(
+    bundle: str | os.PathLike, tables: Sequence[str], precisions: Collection[Mapping[str, str]]
+) -> dict:
+    """A bundle's manifest, with these tables in it and graphs of precisions that exports write."""
+    manifest = load_manifest(bundle)
+    for name in ("sha256", "source_sha256", "tools", *tables):
+        if not isinstance(manifest.get(name), dict):
+            raise unusable(bundle, name)
+    if manifest.get("precision") not in precisions:
+        raise unusable(bundle, "precision")
+    return manifest
 
 
-def _to_float64(weights: dict[str, nn.Parameter], layer: nn.Module, inputs: object) -> None:
-    layer._parameters.update({name: weight.double() for name, weight in weights.items()})
+def file_problems(
+    bundle: str | os.PathLike, manifest: Mapping, graphs: Iterable[str], sources: Iterable[tuple[str, str]]
+) -> Iterator[str]:
+    """A line for each file that was changed, or that the bundle was not made from: (name, SHA-256)."""
+    described = dict.fromkeys((f"{name}.onnx" for name in graphs), "")
+    yield from changed_files(bundle, described | manifest["sha256"])
+    for name, value in sources:
+        if manifest["source_sha256"].get(name) != value:
+            yield f"the bundle was not made from this {name}"
 
 
-def _back(weights: dict[str, nn.Parameter], layer: nn.Module, inputs: object, output: object) -> None:
-    layer._parameters.update(weights)
+def certified(
+    manifest: Mapping,
+    rows: Iterable[Comparison],
+    findings: Iterable[Finding],
+    problems: Iterable[str],
+    on_row: Callable[[Comparison | Finding], object],
+) -> Certificate:
+    """Make all comparisons, one after the other; `on_row` sees each as it is made."""
 
+    def told(rows: Iterable) -> Iterator:
+        for row in rows:
+            on_row(row)
+            yield row
 
-def relative_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """The largest difference as a share of the largest value; infinite where shapes differ or NaNs are."""
-    if ours.shape != theirs.shape or not np.isfinite(theirs).all():
-        return float("inf")
-    apart = np.abs(ours - theirs).max()
-    return float(apart / np.abs(ours).max()) if apart else 0.0
-
-
-def compare(what: str, module: nn.Module, graph: Graph, *inputs: Tensor) -> list[Comparison]:
-    """A module and its graph on the same inputs: a row for each output, whose first two sizes it has.
-
-    Whole numbers and booleans are compared as tokens, one by one; others by their largest difference.
-    Raises InputError where one gives more outputs than the other.
-    """
-    with torch.inference_mode():
-        expected = several(module(*inputs))
-    found = several(graph(*(given.numpy() for given in inputs)))
-    if len(expected) != len(found):
-        raise InputError(f"{what}: the module gives {len(expected)} outputs, the graph {len(found)}.")
-    pairs = zip(expected, found)
-    return [_compared(f"{what}, output {i}", one.numpy(), other) for i, (one, other) in enumerate(pairs)]
-
-
-def several(outputs: object) -> tuple:
-    """What a module or a graph gave as a tuple, also where it is one output alone."""
-    return outputs if isinstance(outputs, tuple) else (outputs,)
-
-
-def _compared(what: str, ours: np.ndarray, theirs: np.ndarray) -> Comparison:
-    batch, length = (*ours.shape, 1, 1)[:2]
-    if not np.issubdtype(ours.dtype, np.floating):
-        different = int((ours != theirs).sum()) if ours.shape == theirs.shape else ours.size
-        return Comparison(what, batch, length, ours.size, different, 0)
-    return Comparison(what, batch, length, 0, 0, 0, relative_difference(ours, theirs))
+    rows, findings = tuple(told(rows)), tuple(told(findings))
+    files = (manifest[name] for name in ("source_sha256", "sha256", "tools"))
+    return Certificate(rows, tuple(problems), *files, findings)
