@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from helpers.musicgen.layers_for_spine import MultiHeadAttention, Stretch
+from helpers.layers import MultiHeadAttention, Stretch
 from helpers.musicgen.pipeline import Condition
 from helpers.musicgen.reference import TorchPipeline
 from helpers.musicgen.weights import Models

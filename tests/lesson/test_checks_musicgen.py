@@ -82,7 +82,7 @@ EXERCISES = [
         [
             lambda codes, delays, special: delay(codes, delays, special)[:, 1:],
             lambda codes, delays, special: np.roll(delay(codes, delays, special), -1, axis=1),
-            lambda codes, delays, special: delay(codes, range(9), special)[:, : codes.shape[1] + 1 + max(delays)],
+            lambda codes, delays, special: delay(codes, range(len(delays)), special),
             lambda codes, delays, special: delay(codes, delays, special)[::-1], lambda *_: [1, 2],
         ],
     ),
@@ -162,7 +162,7 @@ EXERCISES = [
     ),
     (streamed.wavenet_reach, (3069, 191.8), [(1023, 64), (3072, 192), (3069, 1918), (12, 1), 3069]),
     (timed.words_a_second, (14.29, 3.571), [(1.786, 1), (7.143, 1), (0.07, 1), (3, 1), (14.29, 7.1), 14]),
-    (timed.choose, choose, [lambda rows: choose(rows, 1), lambda rows: choose(rows, 0.003), lambda rows: "int8"]),
+    (timed.choose, choose, [lambda rows: choose(rows, 1), lambda rows: choose(rows, 0.003), lambda _: "c"]),
     (
         timed.server, (11.63, 158.4),
         [(11.76, 1), (5, 1), (11.63, 9.9), (11.63, 186.05), (11.63, 3), 11.63],

@@ -16,6 +16,7 @@ from helpers.support.errors import InputError
 from helpers.vampnet.codec import CodecConfig
 from helpers.vampnet.weights import transfer_codec, walk_codec
 from workshop.training import loop, losses, music, spectrum
+from workshop.training.collect import Collect
 from workshop.training.loop import Budget, run
 from workshop.vampnet.training import command as command
 from workshop.vampnet.training import decoder, ties
@@ -29,7 +30,7 @@ from workshop.vampnet.training.quantizing import (
     quantize,
     spherical_kmeans,
 )
-from workshop.vampnet.training.saving import Collect, save_codec
+from workshop.vampnet.training.saving import save_codec
 
 TINY = Recipe(
     sample_rate=8000, encoder_dim=4, encoder_rates=(4, 8), decoder_dim=16, decoder_rates=(8, 4),

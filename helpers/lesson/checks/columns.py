@@ -37,9 +37,6 @@ def delay(function: Callable[[np.ndarray, list[int], int], np.ndarray]) -> str:
             raise Wrong(f"with delays {delays} and 5 frames the columns are {right.shape}, not {was}.")
         if (answer[:, 0] != 50).any():
             raise Wrong("the first column holds only special tokens: nothing is written yet.")
-        if np.array_equal(answer, delayed(codes[None], range(len(delays)), 50)[0, :, : right.shape[1]]):
-            if tuple(delays) != tuple(range(len(delays))):
-                raise Wrong(f"the delays were {delays}; the answer has 0, 1, 2, ... whatever they are.")
         if not np.array_equal(answer, right):
             book = int((answer != right).any(1).argmax())
             raise Wrong(f"with delays {delays}, book {book} is not where it should be.")

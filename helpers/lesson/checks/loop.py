@@ -51,12 +51,12 @@ def guidance_forms(answer: tuple[float, float]) -> str:
 
 @exercise
 def verdict(function: Callable[[np.ndarray, np.ndarray, float], str]) -> str:
-    """'same', 'tie' or 'mistake' of two runtimes' logits (V,), of which rounding moves each by a tolerance."""
+    """'same', 'tie' or 'mistake' of two runtimes' logits (V,) that rounding moves by up to a tolerance."""
     cases = (
         ([3, 1, 0], [2.9, 1.2, 0], "same", "both choose the first token"),
         ([3.0, 2.95, 0], [2.9, 3.0, 0], "tie", "a lead of 0.05, and a tolerance of 0.1"),
-        ([3.0, 2.85, 0], [2.9, 2.95, 0], "tie", "a lead of 0.15: one may fall by 0.1, the other rise by 0.1"),
-        ([3.0, 2.7, 0], [2.7, 3.0, 0], "mistake", "a lead of 0.3, more than a tolerance of 0.1 overturns"),
+        ([3.0, 2.85, 0], [2.9, 2.95, 0], "tie", "a lead of 0.15: one may fall, the other rise, by 0.1 each"),
+        ([3.0, 2.7, 0], [2.7, 3.0, 0], "mistake", "a lead of 0.3, and a tolerance of 0.1"),
         ([9.0, 1, 0], [1.0, 9, 0], "mistake", "a lead of 8"),
     )
     for a, b, right, what in cases:

@@ -1,0 +1,1 @@
+"""The course's own MusicGen: music with words, training, scores."""

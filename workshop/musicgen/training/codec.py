@@ -1,0 +1,209 @@
+"""The course's EnCodec: trained on composed music, first to see, then to name, then to sound.
+
+Three stages, by the share of the run that is done: without codebooks; with them; and with adversaries, which
+ask of the decoder that what it makes be possible. What is kept is a running mean of the weights.
+"""
+
+import copy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from helpers.audio.distance import si_sdr
+from helpers.musicgen.codec import Codec, CodecConfig
+from helpers.support.files import written_whole
+from workshop.musicgen.music.compose import FRAME, compose
+from workshop.musicgen.music.instruments import SAMPLE_RATE
+from workshop.musicgen.training.quantizing import Revival, draw_depths, initialize, quantize
+from workshop.scoring.hearing import log_spectral_distance
+from workshop.training.discriminators import (
+    Discriminators,
+    discriminator_loss,
+    feature_loss,
+    generator_loss,
+)
+from workshop.training.losses import MultiScaleMel
+from workshop.training.spectra import LinearSpectra
+
+CONFIG = CodecConfig(
+    sample_rate=SAMPLE_RATE, n_filters=16, ratios=(8, 5, 5, 2), n_residual=1, dilation_base=2, compress=2,
+    kernel=7, residual_kernel=3, last_kernel=7, n_lstm=1, dimension=64, n_codebooks=4, codebook_size=1024,
+    edges="constant",
+)  # fmt: skip
+BETAS = (0.8, 0.99)
+LARGEST_GRADIENT = 10.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the result, beside the budget."""
+
+    pieces: int = 500
+    piece_seconds: float = 16.0
+    batch: int = 8  # segments a step
+    frames: int = 40  # codec frames a segment: a second
+    names_from: float = 0.06  # of the run: when the codebooks begin
+    sounds_from: float = 0.55  # and when the adversaries do
+    dropout: float = 0.25  # share of segments that use only some of the codebooks
+    rate: float = 1e-3  # learning rate; falls to a tenth, and to nothing at the end
+    memory: float = 0.995  # of the running mean of the weights, a step
+    linear: float = 20.0  # this and the next: the losses' weights
+    convergence: float = 10.0
+    mel: float = 15.0
+    waveform: float = 10.0
+    codebook: float = 5.0
+    commitment: float = 2.0
+    adversarial: float = 0.6
+    features: float = 4.0
+    check_clips: int = 10
+    seed: int = 0
+
+
+def gathered(split: str, count: int, seconds: float) -> np.ndarray:
+    """(count, N) int16: composed pieces; half the memory of floats."""
+    return np.stack([(32767 * compose(split, i, seconds).audio).astype(np.int16) for i in range(count)])
+
+
+class CodecTraining:
+    """What `workshop.training.loop` runs."""
+
+    def __init__(self, recipe: Recipe, config: CodecConfig = CONFIG):
+        self.recipe, self.config = recipe, config
+        self.settings = asdict(recipe)
+        torch.manual_seed(recipe.seed)
+        self.codec = Codec(config)
+        for part in self.codec.modules():
+            if isinstance(part, nn.Conv1d | nn.ConvTranspose1d):
+                nn.init.zeros_(part.bias)
+        self.mean = copy.deepcopy(self.codec).requires_grad_(False)
+        self.adversaries = Discriminators(windows=(1024, 512, 256))
+        self.optimizer = torch.optim.AdamW(self.codec.parameters(), betas=BETAS, weight_decay=0.0)
+        self.optimizer_adversaries = torch.optim.AdamW(
+            self.adversaries.parameters(), betas=BETAS, weight_decay=0.0
+        )
+        self.revival, self.has_names = Revival(self.codec.quantizer), False
+        self.linear, self.mel = LinearSpectra((256, 512, 1024, 2048)), MultiScaleMel(SAMPLE_RATE)
+        self.music = gathered("train", recipe.pieces, recipe.piece_seconds)
+        self.clips = gathered("valid", recipe.check_clips, 4.0)
+
+    def state_dict(self) -> dict:
+        names = ("codec", "mean", "adversaries", "optimizer", "optimizer_adversaries")
+        states = {name: getattr(self, name).state_dict() for name in names}
+        return states | {"uses": self.revival.uses, "has_names": self.has_names}
+
+    def load_state_dict(self, state: dict) -> None:
+        for name in ("codec", "mean", "adversaries", "optimizer", "optimizer_adversaries"):
+            getattr(self, name).load_state_dict(state[name])
+        self.revival.uses, self.has_names = state["uses"], state["has_names"]
+
+    def save(self, path: Path) -> None:
+        with written_whole(path) as temporary, open(temporary, "wb") as file:
+            torch.save(self.mean.state_dict(), file)
+
+    def step(self, step: int, progress: float) -> dict[str, float]:
+        recipe, rng = self.recipe, np.random.default_rng((self.recipe.seed, step))
+        generator = torch.Generator().manual_seed(step)
+        audio = self._draw(rng)
+        if progress >= recipe.names_from and not self.has_names:
+            self._name(rng, generator)
+        rate = recipe.rate * min(1.0, (step + 1) / 100, 10 * (1 - progress)) * 0.1**progress
+        frames = encoded(self.codec, audio)
+        loss = frames.new_zeros(())
+        if self.has_names:
+            depths = draw_depths(len(audio), self.config.n_codebooks, recipe.dropout, rng)
+            quantized = quantize(self.codec.quantizer, frames, depths)
+            frames = quantized.frames
+            loss = recipe.codebook * quantized.codebook_loss + recipe.commitment * quantized.commitment_loss
+        rebuilt = decoded(self.codec, frames)
+        apart = self.linear(rebuilt, audio)
+        loss = loss + recipe.linear * apart.log.mean() + recipe.convergence * apart.convergence.mean()
+        loss = loss + recipe.mel * self.mel(rebuilt, audio).mean()
+        loss = loss + recipe.waveform * (rebuilt - audio).abs().mean()
+        shown = {"linear": apart.log.mean().item()}
+        if progress >= recipe.sounds_from:
+            shown["against"] = self._teach_adversaries(audio, rebuilt.detach(), rate / 2)
+            loss = loss + self._persuade(audio, rebuilt)
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.codec.parameters(), LARGEST_GRADIENT)
+        _step(self.optimizer, rate)
+        if self.has_names:
+            self.revival.note(quantized, generator)
+        self._remember(step)
+        return shown | {"loss": loss.item()}
+
+    def _draw(self, rng: np.random.Generator, count: int | None = None) -> Tensor:
+        n, count = self.recipe.frames * FRAME, count or self.recipe.batch
+        which = rng.integers(len(self.music), size=count)
+        starts = rng.integers(self.music.shape[1] - n, size=count)
+        cut = np.stack([self.music[i, start : start + n] for i, start in zip(which, starts)])
+        gain = 10 ** (rng.uniform(-6, 3, (count, 1)) / 20)
+        return torch.from_numpy((cut / 32767 * gain).clip(-1, 1).astype(np.float32))[:, None]
+
+    @torch.no_grad()
+    def _name(self, rng: np.random.Generator, generator: torch.Generator) -> None:
+        frames = [encoded(self.codec, self._draw(rng, 32)) for _ in range(12)]
+        initialize(self.codec.quantizer, torch.cat(frames).transpose(1, 2).flatten(0, 1), generator)
+        self.has_names = True
+
+    def _teach_adversaries(self, audio: Tensor, rebuilt: Tensor, rate: float) -> float:
+        loss = discriminator_loss(self.adversaries(audio), self.adversaries(rebuilt))
+        self.optimizer_adversaries.zero_grad()
+        loss.backward()
+        _step(self.optimizer_adversaries, rate)
+        return loss.item()
+
+    def _persuade(self, audio: Tensor, rebuilt: Tensor) -> Tensor:
+        self.adversaries.requires_grad_(False)
+        with torch.no_grad():
+            recorded = self.adversaries(audio)
+        heard = self.adversaries(rebuilt)
+        self.adversaries.requires_grad_(True)
+        return self.recipe.adversarial * generator_loss(heard) + self.recipe.features * feature_loss(
+            recorded, heard
+        )
+
+    @torch.no_grad()
+    def _remember(self, step: int) -> None:
+        memory = min(self.recipe.memory, step / (step + 10))
+        for mean, now in zip(self.mean.parameters(), self.codec.parameters()):
+            mean.lerp_(now, 1 - memory)
+        self.mean.quantizer.load_state_dict(self.codec.quantizer.state_dict())
+
+    @torch.no_grad()
+    def check(self) -> dict[str, float]:
+        """Means over the held-out clips; a score only when there are codebooks to keep."""
+        found = []
+        for clip in torch.from_numpy(self.clips.astype(np.float32) / 32767)[:, None].split(1):
+            rebuilt = (
+                self.mean.decode(self.mean.encode(clip))
+                if self.has_names
+                else decoded(self.mean, encoded(self.mean, clip))
+            )
+            found.append({
+                "mel": self.mel(rebuilt, clip).item(),
+                "linear_db": log_spectral_distance(rebuilt[0, 0].numpy(), clip[0, 0].numpy(), SAMPLE_RATE),
+                "si_sdr": si_sdr(rebuilt, clip).item(),
+            })  # fmt: skip
+        means = {name: float(np.mean([row[name] for row in found])) for name in found[0]}
+        return means | ({"score": 20 * means["mel"] + means["linear_db"]} if self.has_names else {})
+
+
+def encoded(codec: Codec, audio: Tensor) -> Tensor:
+    """Audio (B, 1, N) -> frames (B, dimension, T), not yet quantized."""
+    x, _ = codec.encoder.recurrent(codec.encoder.before(audio))
+    return codec.encoder.after(x)
+
+
+def decoded(codec: Codec, frames: Tensor) -> Tensor:
+    x, _ = codec.decoder.recurrent(codec.decoder.before(frames))
+    return codec.decoder.after(x)
+
+
+def _step(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
