@@ -16,10 +16,14 @@ from helpers.support.errors import InputError
 COMMANDS = {
     "train": {
         "vampnet": "workshop.vampnet.training.command",
+        "musicgen": "workshop.musicgen.training.command",
         "follower": "workshop.follower.make",
     },
     "curves": {"vampnet": "workshop.training.curves"},
-    "evaluate": {"vampnet": "workshop.vampnet.evaluation.command"},
+    "evaluate": {
+        "vampnet": "workshop.vampnet.evaluation.command",
+        "musicgen": "workshop.musicgen.evaluation.command",
+    },
     "hearing": {"vampnet": "workshop.vampnet.evaluation.hearing"},
     "bench": {"vampnet": "workshop.vampnet.bench.command"},
     "quality": {"vampnet": "workshop.vampnet.bench.quality"},

@@ -1,0 +1,1 @@
+"""How good the course's own MusicGen is: its codec, its tokens, and whether the words work."""
