@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from data.music.dice import Dice
@@ -13,6 +14,7 @@ from helpers.musicgen.reference import TorchPipeline
 from workshop.musicgen.evaluation import listening
 from workshop.musicgen.evaluation.command import pieces
 from workshop.musicgen.evaluation.listening import Ear
+from workshop.musicgen.music import bars
 from workshop.musicgen.music.compose import FRAME, LEADS, compose, render
 from workshop.musicgen.music.instruments import PLAYERS, SAMPLE_RATE, note
 from workshop.musicgen.music.words import DENSITY, MOOD, TEMPO, describe
@@ -83,6 +85,13 @@ def test_a_program_hears_the_tempo_and_the_scale(music):
     shown, asked = (pieces(split, 40, 4.0, alone=True) for split in ("train", "valid"))
     ear = Ear([one.audio for one in shown], [one.facts.lead for one in shown])
     assert np.mean([ear(one.audio) == one.facts.lead for one in asked]) >= 0.6
+
+
+def test_the_bars_that_ship_are_those_that_the_script_composes():
+    for number, index in enumerate(bars.PIECES, 1):
+        audio, rate = soundfile.read(bars.HOME / f"bar_{number}.flac", dtype="float32")
+        assert rate == SAMPLE_RATE
+        assert np.allclose(audio, compose("test", index, bars.SECONDS).audio, atol=2 / 32768)
 
 
 def test_silence_and_stuck_frames_are_told():
