@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from helpers.musicgen.codec import CodecConfig
 from helpers.musicgen.language_model import LanguageConfig
+from helpers.musicgen.spec import LONGEST_DELAY
 from helpers.musicgen.text_encoder import TextConfig
-from helpers.support.config import integer, integers, shown
+from helpers.support.config import integer, integers, is_whole, shown
 from helpers.support.errors import InputError
 from helpers.support.settings import Settings
 
@@ -255,9 +256,7 @@ def _layout(
     config: LanguageConfig, channels: int, delays: object, seconds: float, padding: str, called: str
 ) -> Layout:
     delays = list(range(config.n_codebooks)) if delays is None else delays
-    whole = isinstance(delays, list) and all(
-        isinstance(one, int) and not isinstance(one, bool) and 0 <= one <= 1000 for one in delays
-    )
+    whole = isinstance(delays, list) and all(is_whole(one) and 0 <= one <= LONGEST_DELAY for one in delays)
     if not whole or len(delays) != config.n_codebooks or sorted(delays) != delays:
         raise InputError(
             f"{called}: the delays {shown(delays)} are not {config.n_codebooks} rising whole numbers."

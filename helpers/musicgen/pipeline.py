@@ -94,7 +94,10 @@ class Pipeline:
         spec = self.spec
         layout = StatefulLayout(self.hop, 1, spec.encoder_context, spec.encoder_context_after)
         size = math.ceil(PIECE_SECONDS * self.frame_rate)
-        return np.concatenate(list(layout.run(self.graphs["encodec_encoder"], [audio], size)), axis=-1)
+        codes = np.concatenate(list(layout.run(self.graphs["encodec_encoder"], [audio], size)), axis=-1)
+        if codes.ndim != 3 or codes.shape[1] != self.n_codebooks:
+            raise InputError(f"encodec_encoder.onnx gives codes of shape {codes.shape}; export again.")
+        return codes
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Codes int64 (B, K, T) -> audio float32 (B, channels, T * hop) at `sample_rate`."""

@@ -5,9 +5,10 @@ import os
 from dataclasses import dataclass, fields
 
 from helpers.runtime.manifest import load_manifest, read_counts, unusable
-from helpers.support.config import LARGEST, is_whole
+from helpers.support.config import is_whole
 
 PADDINGS = ("attend", "mask")
+LONGEST_DELAY = 1000  # columns; real ones are a few
 OTHERS = ("text_padding", "max_seconds", "delays")  # which are no counts
 MAY_BE_ZERO = ("encoder_context", "encoder_context_after", "decoder_context", "decoder_context_after")
 
@@ -61,7 +62,7 @@ def read_spec(bundle: str | os.PathLike) -> Spec:
         raise unusable(bundle, "text_padding")
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 < seconds < math.inf:
         raise unusable(bundle, "max_seconds")
-    whole = isinstance(delays, list) and all(is_whole(one) and 0 <= one <= LARGEST for one in delays)
+    whole = isinstance(delays, list) and all(is_whole(one) and 0 <= one <= LONGEST_DELAY for one in delays)
     if not whole or len(delays) != counts["n_codebooks"] or len(delays) % counts["channels"]:
         raise unusable(bundle, "delays")
     return Spec(**counts, text_padding=padding, max_seconds=seconds, delays=tuple(delays))

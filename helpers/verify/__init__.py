@@ -16,7 +16,8 @@ from helpers.verify.certificate import (
     file_problems,
     read_claims,
 )
-from helpers.verify.compare import (
+from helpers.verify.loss import AGREEMENT, AT_LEAST, KL, NLL, SNR, Loss, log_softmax, loss_of, snr_db
+from helpers.verify.side_by_side import (
     Exact,
     Ties,
     choice_ties,
@@ -27,7 +28,6 @@ from helpers.verify.compare import (
     several,
     tones,
 )
-from helpers.verify.loss import AGREEMENT, AT_LEAST, KL, NLL, SNR, Loss, log_softmax, loss_of, snr_db
 
 __all__ = [
     "AGREEMENT",

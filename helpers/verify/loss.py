@@ -7,7 +7,7 @@ import numpy as np
 
 from helpers.runtime.sampling import log_sum_exp
 from helpers.runtime.session import Graph
-from helpers.verify.compare import several
+from helpers.verify.side_by_side import several
 
 NLL, KL, AGREEMENT, SNR = "NLL, change", "KL (nats)", "same first choice", "SNR (dB)"
 AT_LEAST = (AGREEMENT, SNR)  # the others are at most

@@ -131,7 +131,8 @@ def test_without_pytorch_and_without_a_terminal(folder, musicgen_bundle, tmp_pat
     command = [sys.executable, "-c", code, "generate", tmp_path / "o.wav", "--bundle", musicgen_bundle,
                "--text", "drums", "--prompt", folder / "in.wav", "--seconds", "0.7"]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]" and done.stderr == ""
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert all(line.startswith("note: ") for line in done.stderr.splitlines())  # random weights are loud
 
 
 def test_a_bundle_opens_by_what_it_says(musicgen_bundle, bundle):
@@ -153,9 +154,10 @@ def test_export_and_verify(family, tmp_path, capsys):
     assert run(*command, "--json", tmp_path / "c.json") == 0
     assert "passed:" in capsys.readouterr().out
     assert json.loads((tmp_path / "c.json").read_text())["passed"] is True
-    (bundle / "encodec_decoder.onnx").write_bytes((bundle / "encodec_decoder.onnx").read_bytes() + b"\0")
+    name = json.loads((bundle / "bundle.json").read_text())["tokenizer"]
+    (bundle / name).write_bytes((bundle / name).read_bytes() + b"\n")
     assert run(*command) == 1
-    assert "encodec_decoder.onnx is not the file" in capsys.readouterr().out
+    assert f"{name} is not the file" in capsys.readouterr().out
 
 
 def test_what_is_only_named_is_named_to_the_commands(tmp_path, capsys, audiocraft_only):

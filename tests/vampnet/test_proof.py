@@ -277,7 +277,7 @@ def test_two_equal_rows_tie_and_what_follows_in_that_frame_too(models, encoded):
 
 def test_a_decoder_that_amplifies_rounding_is_judged_by_float64(models, torch_pipeline, monkeypatch):
     """Beyond the tolerance, ONNX Runtime may be as far from float64 as PyTorch is, and not much farther."""
-    monkeypatch.setattr(verify, "TOLERANCE", 1e-9)
+    monkeypatch.setattr("helpers.verify.side_by_side.TOLERANCE", 1e-9)
     exact = torch_pipeline.graphs["codec_decoder"]
 
     def off_by(amount):
