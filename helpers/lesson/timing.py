@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from helpers.lesson.widgets.progress import watched
 from helpers.runtime.session import CPU
 from helpers.support.tables import Table
 
@@ -51,7 +52,7 @@ def race(versions: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> 
     seconds = {name: np.zeros(rounds) for name in versions}
     for run in versions.values():
         run()
-    for i in range(rounds):
+    for i in watched(range(rounds), "rounds"):
         for name, run in versions.items():
             time.sleep(REST)
             start = time.perf_counter()

@@ -338,6 +338,8 @@ def test_cells_that_are_dragged_are_those_of_the_kernels_mask(opened):
     lab = opened("07_play")
     lab.run(last="editor")
     canvas = lab.page.locator(".course-grid canvas")
+    fits = canvas.evaluate("canvas => canvas.offsetWidth <= canvas.parentElement.clientWidth")
+    assert fits, "part of the four seconds is out of sight"
     mask = np.array(json.loads(lab.type_and_run("print(editor.mask[0].tolist())")))
     books, frames = mask.shape
     size = canvas.bounding_box()

@@ -106,6 +106,10 @@ def periodic(period_of=lambda period: period, books_of=lambda n: n, of=lambda ma
     )
 
 
+def level_mask(shape, n_prompt, level):
+    return masks.codebook_unmask(masks.prefix(shape, n_prompt), level)
+
+
 def cosine(n, steps):
     return n * np.cos(np.pi / 2 * np.arange(1, steps + 1) / steps)
 
@@ -131,6 +135,7 @@ def axes(**changed):
     return {name: {0: "batch", 1: "frames"} for name in ("mel", "pitch", "voicing")} | changed
 
 
+SHRUNK = {"ears": (0.29, 40.7), "body": (0.41, 27.9), "words": (0.33, 27.8)}  # share of the size, dB
 ABOUT = {"input": {"mean": -2.0, "std": 1.5}}
 EXERCISES = [  # check, what else it gets, a right answer, wrong ones
     (
@@ -268,6 +273,12 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
         ],
     ),
     (
+        proven.sizes, [], [(1, 1), (3, 101)],
+        [
+            [(2, 12)], [(1, 101), (1, 1)], [(2, 101)], [(1, 1), (2, 120)], [(0, 1)], [2, 12], [(2, 1.5)],
+        ],
+    ),
+    (
         proven.weights_megabytes, [nn.Linear(999, 1000)], 4,
         [1, 2, 8, 32, 4e6, 4e6 / 1024**2, 5, "four"],
     ),
@@ -280,6 +291,16 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
             periodic(period_of=lambda period: period - 1), lambda shape, period, n: masks.full(shape)[0],
             lambda shape, period, n: masks.full(shape) * 0.5, lambda shape, period, n: period.wrong,
             lambda shape, period, n: masks.periodic(shape, period) | (np.arange(shape[1]) < n)[:, None],
+        ],
+    ),
+    (
+        played.book_by_book, [], lambda *given: level_mask(*given),
+        [
+            lambda *given: 1 - level_mask(*given), lambda shape, n, level: masks.prefix(shape, n),
+            lambda shape, n, level: level_mask(shape, 0, level),
+            lambda shape, n, level: level_mask(shape, n, level + 1),
+            lambda shape, n, level: masks.prefix(shape, n) * (np.arange(shape[1]) == level)[:, None],
+            lambda shape, n, level: masks.suffix(shape, n), lambda *given: level_mask(*given)[0],
         ],
     ),
     (
@@ -383,6 +404,7 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
         smaller.needs_float, [{"embedding": 0.8, "self_attn": 0.001, "classifier": 0.01}], "embedding",
         ["self_attn", "classifier", "norm"],
     ),
+    (smaller.kept_layer, [SHRUNK.get, list(SHRUNK)], "ears", ["body", "words", "tongue"]),
     (smaller.bits_a_weight, [], 4.5, [4, 5, 20, 0.5625, 8, "four"]),
     (built.attention_scale, [], 8, [1280**0.5, 64, 20, 3, "eight"]),
 ]  # fmt: skip

@@ -9,12 +9,19 @@ import torch
 from torch import nn
 
 from helpers.layers import CodebookEmbedding
-from helpers.lesson.checks.verdict import Wrong, called, close, exercise, explain, number
+from helpers.lesson.checks.verdict import Wrong, called, close, exercise, explain, number, whole_number
 from helpers.lesson.layerwise import export_layer, run_layer
 from helpers.support.errors import InputError
 
 CODES = ("clips", "codebooks", "frames")  # the axes of what goes into a transformer
 EXAMPLE = (2, 3, 12)
+FAULTS = {  # what a faulty export of a tagger does, and at how many clips and frames it shows
+    "cuts what is longer than 100 frames": lambda clips, frames: frames > 100,
+    "is silent for a single frame": lambda clips, frames: frames == 1,
+    "drops the last of an odd number of frames": lambda clips, frames: frames > 1 and frames % 2,
+    "mixes the clips of a batch": lambda clips, frames: clips > 1,
+}
+MOST_SIZES = 3
 OTHERS = {"one clip": (1, 3, 12), "13 frames": (2, 3, 13), "one frame": (2, 3, 1)}
 
 
@@ -79,6 +86,21 @@ def equal_share(function: Callable[[np.ndarray, np.ndarray], float]) -> str:
         )
     explain(share, mistakes)
     raise Wrong("take the place of the largest score along the last axis on both sides, and compare those.")
+
+
+@exercise
+def sizes(answer: list[tuple[int, int]]) -> str:
+    """Sizes (clips, frames), MOST_SIZES at most, at which each of FAULTS shows."""
+    try:
+        found = [(whole_number(clips), whole_number(frames)) for clips, frames in answer]
+    except (TypeError, ValueError) as error:
+        raise Wrong("the answer is a list of pairs, clips and frames, such as [(2, 12)].") from error
+    if len(found) > MOST_SIZES or min(map(min, found), default=0) < 1:
+        raise Wrong(f"give one to {MOST_SIZES} sizes, each of at least one clip and one frame.")
+    for fault, shows in FAULTS.items():
+        if not any(shows(*size) for size in found):
+            raise Wrong(f"an export that {fault} would pass at all of your sizes.")
+    return f"each of the {len(FAULTS)} faults shows at one of your sizes; no list shows every fault there is."
 
 
 @exercise

@@ -47,6 +47,24 @@ def prompt(build: Callable[[tuple[int, int, int], int, int], np.ndarray]) -> str
 
 
 @exercise
+def book_by_book(build: Callable[[tuple[int, int, int], int, int], np.ndarray]) -> str:
+    """SoundStorm's mask, from a shape (1, C, T), the prompt's frames and the codebook that is filled now."""
+    level, full, prompt = KEPT_BOOKS, masks.full(SHAPE), masks.prefix(SHAPE, PERIOD)
+    answer = _places(called(build, SHAPE, PERIOD, level), SHAPE)
+    right, only = masks.codebook_unmask(prompt, level), np.arange(SHAPE[1])[:, None] == level
+    mistakes = {
+        "0 and 1 are swapped: 1 is generate, 0 is keep.": 1 - right,
+        "the prompt is kept alone; codebooks that are filled already are known too.": prompt,
+        "the prompt is forgotten; its frames are known in all.": masks.codebook_unmask(full, level),
+        "the codebook that is filled now is still to be generated.": masks.codebook_unmask(prompt, level + 1),
+        "the codebooks above are kept; their turn is still to come.": prompt * only,
+    }
+    if expect(answer, right, mistakes, np.array_equal):
+        return f"{right.mean():.0%} of this small grid is still masked, and a codebook less after each turn."
+    raise Wrong("known are the codebooks below the one that is filled, and the first frames of all.")
+
+
+@exercise
 def schedule(stay_masked: Callable[[int, int], list[int]]) -> str:
     """A function of a number of places and of steps that gives how many stay masked after each step."""
     result = called(stay_masked, PLACES, STEPS)

@@ -1,10 +1,10 @@
 """Checks of notebook 06, Smaller and faster."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from helpers.lesson.checks.verdict import Wrong, called, close, exercise, number
+from helpers.lesson.checks.verdict import Wrong, called, close, exercise, explain, number
 
 BITS, BLOCK, SCALE_BITS = 4, 32, 16  # of the block-wise files
 
@@ -56,23 +56,30 @@ def needs_float(answer: str, losses: Mapping[str, float]) -> str:
 
 
 @exercise
+def kept_layer(name: str, shrink: Callable[[str], tuple[float, float]], layers: Sequence[str]) -> str:
+    """The layer of another model that stays in float; shrink: such a name -> share of the size, dB."""
+    if name not in layers:
+        raise Wrong(f"there is no layer {name!r}; choose one of {', '.join(map(repr, layers))}.")
+    share, ratio = shrink(name)
+    if ratio == max(shrink(layer)[1] for layer in layers):
+        return f"{ratio:.0f} dB at {share:.0%} of the size: the convolutions that follow bear 8 bit here."
+    raise Wrong(f"with {name} in float it is {ratio:.1f} dB, and another layer would give more.")
+
+
+@exercise
 def bits_a_weight(answer: float) -> str:
     """What a weight takes in a file of 4 bits in blocks of 32, with a scale of 16 bits a block."""
     answer = number(answer)
     if close(answer, BITS + SCALE_BITS / BLOCK):
         return "half a bit a weight for the scales: a smaller block is finer, and costs more."
-    if close(answer, BITS):
-        raise Wrong("that leaves the scales out: each block has one.")
-    if close(answer, BITS + 32 / BLOCK):
-        raise Wrong("that takes scales of 32 bits; they are stored as float16.")
-    if close(answer, BITS + SCALE_BITS):
-        raise Wrong("that gives each weight a scale of its own; a block shares one.")
-    if close(answer, BITS * BLOCK + SCALE_BITS):
-        raise Wrong("that is a whole block; how many weights share those bits?")
-    if close(answer, SCALE_BITS / BLOCK):
-        raise Wrong("that is the share of the scale alone; the weight itself comes on top.")
-    if close(answer, 8 + SCALE_BITS / BLOCK):
-        raise Wrong("that is with 8 bits a weight; here it is 4.")
-    if close(answer, (BITS + SCALE_BITS / BLOCK) / 8):
-        raise Wrong("that is in bytes; the answer is asked for in bits.")
+    mistakes = {
+        "that leaves the scales out: each block has one.": BITS,
+        "that takes scales of 32 bits; they are stored as float16.": BITS + 32 / BLOCK,
+        "that gives each weight a scale of its own; a block shares one.": BITS + SCALE_BITS,
+        "that is a whole block; how many weights share those bits?": BITS * BLOCK + SCALE_BITS,
+        "that is the share of the scale alone; the weight itself comes on top.": SCALE_BITS / BLOCK,
+        "that is with 8 bits a weight; here it is 4.": 8 + SCALE_BITS / BLOCK,
+        "that is in bytes; the answer is asked for in bits.": (BITS + SCALE_BITS / BLOCK) / 8,
+    }
+    explain(answer, mistakes)
     raise Wrong("add the bits of the weight and its share of the scale.")

@@ -5,8 +5,8 @@ const LEFT = 74; // pixels for the codebooks' numbers
 const RIGHT = 10; // pixels for half of the last time
 const BOTTOM = 34; // pixels for the time axis
 const ROW = 18; // pixels of a codebook
-const WIDTH = 860; // pixels of the whole at most, unless cells would get too narrow to paint
-const NARROWEST = 7; // pixels of a frame that can still be painted
+const WIDTH = 860; // pixels of the whole at most, unless cells to paint on have more room
+const NARROWEST = 3; // pixels of a frame that can still be painted
 const HIDDEN = "#dfe3e6";
 const MARK = "#d55e00";
 
@@ -39,7 +39,7 @@ function render({ model, el }) {
 
   const size = () => [model.get("n_codebooks"), model.get("n_frames")];
   const editable = () => model.get("editable");
-  const room = () => Math.min(WIDTH, root.clientWidth || WIDTH);
+  const room = () => Math.min(editable() ? 2 * WIDTH : WIDTH, root.clientWidth || WIDTH);
   const cellWidth = () => {
     const fitting = (room() - LEFT - RIGHT) / model.get("n_frames");
     return editable() ? Math.max(NARROWEST, fitting) : fitting;
@@ -67,7 +67,7 @@ function render({ model, el }) {
     const tokens = numbers(Int32Array, model.get("tokens"));
     const confidence = numbers(Float32Array, model.get("confidences"));
     const [mask, palette] = [bytes(model.get("hidden")), bytes(model.get("palette"))];
-    const gap = width > 5 ? 1 : 0;
+    const gap = width > 4 ? 1 : 0;
     for (let book = 0; book < books; book++) {
       for (let frame = 0; frame < frames; frame++) {
         const i = book * frames + frame;

@@ -125,7 +125,7 @@ function render({ model, el }) {
   const region = element("div", "course-player-region", { hidden: true });
   const cursor = element("div", "course-player-cursor");
   stage.append(picture, region, cursor);
-  const status = element("div", "course-player-status", { textContent: "waiting for the sound…" });
+  const status = element("div", "course-player-status", { textContent: "waiting for the sound: it comes when no cell runs…" });
   status.setAttribute("aria-live", "polite");
   root.append(bar, stage, status);
   el.append(root);

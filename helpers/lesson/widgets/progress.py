@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from typing import TypeVar
 
-from IPython.display import display
+from IPython.display import DisplayHandle, display
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ class _Line:
 
 def watched(items: Collection[T], what: str) -> Iterator[T]:
     """The items one by one; a line below the cell says which is under way."""
-    line = display(_Line(f"{what}: 0 of {len(items)}"), display_id=True)
+    line = display(_Line(f"{what}: 0 of {len(items)}"), display_id=True) or DisplayHandle()
     for i, item in enumerate(items, 1):
         line.update(_Line(f"{what}: {i} of {len(items)} ..."))
         yield item
