@@ -1,5 +1,6 @@
 """The small world's music is what its facts say; the trainings learn, resume, and write what loads."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -143,6 +144,16 @@ def test_the_codec_learns_in_three_stages(trained_codec):
     assert ["against" in row for row in rows] == [False, False, False, True, True]
     assert training.has_names and np.isfinite([row["loss"] for row in rows]).all()
     assert set(training.check()) >= {"score", "linear_db"}
+
+
+def test_one_number_brings_the_level_back_and_leaves_the_tokens(trained_codec):
+    codec = copy.deepcopy(trained_codec[0].mean)
+    audio = torch.from_numpy(compose("test", 1, 2.0).audio)[None, None]
+    before, quiet = codec.encode(audio), codec.decode(codec.encode(audio))
+    gain = codec_training.level(codec, count=3)
+    assert gain > 0 and codec_training.level(codec, count=3) == pytest.approx(1, abs=1e-3)
+    assert torch.equal(codec.encode(audio), before)
+    assert torch.allclose(codec.decode(before), gain * quiet, rtol=1e-3, atol=1e-5)
 
 
 def test_a_codec_goes_on_from_its_state(trained_codec):

@@ -55,12 +55,13 @@ def carry_out(arguments: argparse.Namespace) -> None:
 
 
 def trained(path: Path) -> Codec:
-    """The codec that the first part made. Raises InputError."""
+    """The codec that the first part made, brought to the level of what it hears. Raises InputError."""
     model = Codec(codec.CONFIG).eval()
     try:
         model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # a file that is absent or damaged can fail in any way
         raise InputError(f"{path} is no codec of this recipe; train it first, with `codec`.") from error
+    codec.level(model)
     return model
 
 
