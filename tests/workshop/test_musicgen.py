@@ -176,6 +176,16 @@ def test_the_language_model_learns(language):
     assert set(language.check()) >= {"score", "unsaid", "nll_0"}
 
 
+def test_the_language_model_goes_on_from_its_state_file(language, tmp_path):
+    language.step(12, 0.5)
+    torch.save(language.state_dict(), tmp_path / "state")
+    state = torch.load(tmp_path / "state", weights_only=True)  # as `workshop.training.loop` reads it
+    language.load_state_dict(state)
+    first = language.step(13, 0.5)
+    language.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
+    assert language.step(13, 0.5) == first
+
+
 def test_what_is_written_loads_and_plays(language, tmp_path):
     language.save(tmp_path / "language.pth")
     assert recognises(tmp_path)

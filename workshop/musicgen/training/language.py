@@ -5,6 +5,7 @@ A share of the pieces is drawn without words, so that the model can do without, 
 """
 
 import io
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -46,6 +47,8 @@ class Recipe:
     batch: int = 6
     frames: int = 400  # ten seconds
     from_the_start: float = 0.5  # share of pieces that are drawn from their first frame
+    beginnings: int = 20  # pieces in every other step, and how long: only there do words tell much
+    beginning_frames: int = 120
     without_words: float = 0.2
     rate: float = 2e-3
     decay: float = 0.05
@@ -120,25 +123,29 @@ class LanguageTraining:
 
     def step(self, step: int, progress: float) -> dict[str, float]:
         rng = np.random.default_rng((self.recipe.seed, step))
-        codes, texts = self._draw(self.music, rng, self.recipe.batch)
+        codes, texts = self._draw(self.music, rng, is_beginning=step % 2 == 1)
         losses = self._losses(codes, texts)
         loss = losses.mean()
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.models.parameters(), LARGEST_GRADIENT)
-        fall = 0.02 + 0.98 * np.cos(np.pi / 2 * progress) ** 2
+        fall = 0.02 + 0.98 * math.cos(math.pi / 2 * progress) ** 2
         rate = self.recipe.rate * min(1.0, (step + 1) / 100) * fall
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
         return {"loss": loss.item(), "first": losses[0].item()}
 
-    def _draw(self, music: Music, rng: np.random.Generator, count: int) -> tuple[np.ndarray, Texts]:
+    def _draw(self, music: Music, rng: np.random.Generator, is_beginning: bool) -> tuple[np.ndarray, Texts]:
         recipe, codes, texts = self.recipe, [], []
+        count, frames = recipe.batch, recipe.frames
+        if is_beginning:
+            count, frames = recipe.beginnings, min(recipe.beginning_frames, recipe.frames)
         for i in rng.integers(len(music.codes), size=count):
-            room = music.codes.shape[2] - recipe.frames
-            start = 0 if rng.random() < recipe.from_the_start else int(rng.integers(room + 1))
-            codes.append(music.codes[i, :, start : start + recipe.frames])
+            room = music.codes.shape[2] - frames
+            from_start = is_beginning or rng.random() < recipe.from_the_start
+            start = 0 if from_start else int(rng.integers(room + 1))
+            codes.append(music.codes[i, :, start : start + frames])
             says = rng.random() >= recipe.without_words
             texts.append(describe(music.facts[i], Dice(int(rng.integers(2**31)))) if says else None)
         return np.stack(codes).astype(np.int64), texts
@@ -190,3 +197,4 @@ def _initialize(models: nn.Module) -> None:
             nn.init.normal_(part.weight, std=0.02)
         elif isinstance(part, nn.Embedding):
             nn.init.normal_(part.weight, std=0.3)
+    nn.init.normal_(models["text"].projection.weight, std=0.1)  # words are to be heard from the beginning
