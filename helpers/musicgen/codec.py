@@ -137,6 +137,10 @@ class Encoder(nn.Module):
         self.elu = nn.ELU()
         self.conv_out = SameConv1d(config.width, config.dimension, config.last_kernel, edges=config.edges)
 
+    def forward(self, audio: Tensor) -> Tensor:
+        x, _ = self.recurrent(self.before(audio))
+        return self.after(x)
+
     def before(self, audio: Tensor) -> Tensor:
         return self.stages(self.conv_in(audio))
 
@@ -156,6 +160,10 @@ class Decoder(nn.Module):
         )
         self.elu = nn.ELU()
         self.conv_out = SameConv1d(config.n_filters, 1, config.last_kernel, edges=config.edges)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        x, _ = self.recurrent(self.before(frames))
+        return self.after(x)
 
     def before(self, frames: Tensor) -> Tensor:
         return self.conv_in(frames)
@@ -180,15 +188,13 @@ class Codec(nn.Module):
         The channels are coded one by one and their books take turns: left 0, right 0, left 1, right 1, ...
         """
         batch, channels, _ = audio.shape
-        x, _ = self.encoder.recurrent(self.encoder.before(audio.flatten(0, 1)[:, None]))
-        codes = self.quantizer.encode(self.encoder.after(x))
+        codes = self.quantizer.encode(self.encoder(audio.flatten(0, 1)[:, None]))
         return interleaved(codes, channels)
 
     def decode(self, codes: Tensor, channels: int = 1) -> Tensor:
         """Codes int64 (B, K * channels, T) -> audio float32 (B, channels, T * hop)."""
         frames = self.quantizer.decode(separated(codes, channels))
-        x, _ = self.decoder.recurrent(self.decoder.before(frames))
-        return self.decoder.after(x).unflatten(0, (-1, channels))[:, :, 0]
+        return self.decoder(frames).unflatten(0, (-1, channels))[:, :, 0]
 
 
 def interleaved(codes: Tensor, channels: int) -> Tensor:

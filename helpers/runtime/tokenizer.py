@@ -22,12 +22,7 @@ class Tokenizer:
 
     def __call__(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """ids and mask, both int64 (B, L): each text ends with END, shorter ones are filled up."""
-        rows = [self._ids(text) for text in texts]
-        ids = np.full((len(rows), max(map(len, rows))), PADDING, np.int64)
-        for row, found in zip(ids, rows):
-            row[: len(found)] = found
-        lengths = np.array([len(row) for row in rows])
-        return ids, (np.arange(ids.shape[1]) < lengths[:, None]).astype(np.int64)
+        return padded([self._ids(text) for text in texts])
 
     def _ids(self, text: str) -> list[int]:
         if len(text) > LONGEST_TEXT:
@@ -60,3 +55,12 @@ class Tokenizer:
             raise InputError(f"cannot read {self.path}: {error.strerror or error}.") from error
         except Exception as error:  # both libraries raise kinds without a public name
             raise InputError(f"{self.path} is damaged or not a tokenizer ({first_line(error)}).") from error
+
+
+def padded(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Ids of texts -> ids and mask, both int64 (B, L): shorter ones are filled up, and masked there by 0."""
+    ids = np.full((len(rows), max(map(len, rows))), PADDING, np.int64)
+    for row, found in zip(ids, rows):
+        row[: len(found)] = found
+    lengths = np.array([len(row) for row in rows])
+    return ids, (np.arange(ids.shape[1]) < lengths[:, None]).astype(np.int64)

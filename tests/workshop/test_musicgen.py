@@ -16,7 +16,7 @@ from workshop.musicgen.evaluation import listening
 from workshop.musicgen.evaluation.command import pieces
 from workshop.musicgen.evaluation.listening import Ear
 from workshop.musicgen.music import bars
-from workshop.musicgen.music.compose import FRAME, LEADS, compose, render
+from workshop.musicgen.music.compose import FRAME, LEADS, SCALES, TONICS, compose, render
 from workshop.musicgen.music.instruments import PLAYERS, SAMPLE_RATE, note
 from workshop.musicgen.music.words import DENSITY, MOOD, TEMPO, describe
 from workshop.musicgen.training import codec as codec_training
@@ -64,8 +64,8 @@ def test_an_instrument_sounds_at_its_pitch(instrument):
 
 def test_notes_lie_in_the_key_and_on_the_grid(music):
     for piece in music:
-        tonic = listening.TONICS[piece.facts.tonic]
-        scale = {(tonic + step) % 12 for step in listening.SCALES[piece.facts.mode]}
+        tonic = TONICS[piece.facts.tonic]
+        scale = {(tonic + step) % 12 for step in SCALES[piece.facts.mode]}
         assert {one.pitch % 12 for one in piece.notes if one.instrument != "drums"} <= scale
         assert {one.instrument for one in piece.notes} == set(piece.facts.instruments)
 

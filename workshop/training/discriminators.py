@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
+from workshop.training.loop import take_step
 from workshop.training.spectra import spectrum
 
 WINDOWS = (2048, 1024, 512)  # samples
@@ -86,3 +87,29 @@ def feature_loss(recorded: list[Opinion], decoded: list[Opinion]) -> Tensor:
     """How differently the adversaries' layers see the two, as a share of it (Kumar et al. 2019)."""
     pairs = [pair for r, d in zip(recorded, decoded) for pair in zip(r.features, d.features)]
     return sum((r.detach() - d).abs().mean() / r.detach().abs().mean() for r, d in pairs) / len(pairs)
+
+
+def teach(
+    adversaries: Discriminators, optimizer: torch.optim.Optimizer, rate: float, audio: Tensor, rebuilt: Tensor
+) -> float:
+    """One step of the adversaries' own, at this learning rate; returns their loss.
+
+    `rebuilt` carries no gradient.
+    """
+    loss = discriminator_loss(adversaries(audio), adversaries(rebuilt))
+    optimizer.zero_grad()
+    loss.backward()
+    take_step(optimizer, rate)
+    return loss.item()
+
+
+def persuade(
+    adversaries: Discriminators, audio: Tensor, rebuilt: Tensor, adversarial: float, features: float
+) -> Tensor:
+    """The decoder's loss before adversaries that do not learn from it; the last two are its weights."""
+    adversaries.requires_grad_(False)
+    with torch.no_grad():
+        recorded = adversaries(audio)
+    decoded = adversaries(rebuilt)
+    adversaries.requires_grad_(True)
+    return adversarial * generator_loss(decoded) + features * feature_loss(recorded, decoded)

@@ -172,3 +172,10 @@ def _resumed(training: Training, path: Path) -> Position:
             )
     training.load_state_dict(state["training"])
     return Position(**state["position"])
+
+
+def take_step(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """One step at this learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()

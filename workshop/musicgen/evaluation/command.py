@@ -15,7 +15,6 @@ import numpy as np
 from data.music.dice import Dice
 from helpers.audio.distance import RATE, at_44100, log_mel
 from helpers.audio.loudness import match_level
-from helpers.audio.signal import fit_length
 from helpers.musicgen.decoding import delayed
 from helpers.musicgen.files import MODELS
 from helpers.musicgen.pipeline import Pipeline
@@ -26,7 +25,7 @@ from helpers.support.files import check_outputs, write_text
 from helpers.support.tables import markdown_table
 from workshop.musicgen.evaluation import listening
 from workshop.musicgen.evaluation.listening import SAMPLE_RATE, Ear, tempo_of
-from workshop.musicgen.music.compose import LEADS, TEMPI, TONICS, Facts, Piece, compose, draw_facts
+from workshop.musicgen.music.compose import LEADS, SCALES, TEMPI, TONICS, Facts, Piece, compose, draw_facts
 from workshop.musicgen.music.words import describe
 from workshop.scoring import opus
 from workshop.scoring.hearing import log_spectral_distance
@@ -62,11 +61,8 @@ def pieces(split: str, count: int, seconds: float, alone: bool = False) -> list[
 def codec_rows(pipeline: Pipeline, music: Sequence[Piece]) -> Iterator[Row]:
     """Distances of what the codec makes of pieces, and of what Opus does, where it is installed."""
     originals = [at_44100(one.audio[None, None], SAMPLE_RATE, round(WHOLE * RATE)) for one in music]
-    heard = {"codec": [pipeline.decode(pipeline.encode(one.audio, SAMPLE_RATE)) for one in music]}
-    versions = {
-        name: [at_44100(one, SAMPLE_RATE, round(WHOLE * RATE)) for one in made]
-        for name, made in heard.items()
-    }
+    heard = [pipeline.decode(pipeline.encode(one.audio, SAMPLE_RATE)) for one in music]
+    versions = {"codec": [at_44100(one, SAMPLE_RATE, round(WHOLE * RATE)) for one in heard]}
     if opus.is_installed():
         versions[f"Opus at {OPUS}"] = [opus.decoded(one, OPUS)[0] for one in originals]
     for name, made in versions.items():
@@ -171,7 +167,7 @@ def continuation_rows(music: Sequence[Piece], sounds: dict[str, list[np.ndarray]
 def in_scale(audio: np.ndarray, facts: Facts) -> float:
     """The share of what sounds that belongs to the scale."""
     found = listening.chroma(audio)
-    steps = [(TONICS[facts.tonic] + step) % 12 for step in listening.SCALES[facts.mode]]
+    steps = [(TONICS[facts.tonic] + step) % 12 for step in SCALES[facts.mode]]
     return float(found[steps].sum() / found.sum())
 
 
@@ -197,7 +193,7 @@ def rows(pipeline: Pipeline, count: int, seed: int) -> Iterator[Row]:
     yield from word_rows(pipeline, ear, count, seed)
     sounds = going_on(pipeline, music, codes, seed)
     yield from continuation_rows(music, sounds)
-    yield from health_rows(pipeline, [fit_length(one, len(one)) for one in sounds["model"]])
+    yield from health_rows(pipeline, sounds["model"])
 
 
 def report(found: Sequence[Row], name: str, count: int) -> str:

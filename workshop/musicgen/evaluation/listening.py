@@ -1,22 +1,22 @@
-"""What a program hears in a piece of the small world: its tempo, its key, which instrument leads.
+"""What a program hears in a piece of the small world: its tempo, its pitches, which instrument leads.
 
 Each is a guess with a known share of errors: on composed pieces, where the truth is known, `evaluate` says
 how often it is right, and nothing that is generated can be expected to do better.
 """
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 from scipy import signal
 
-from workshop.musicgen.music.compose import FRAME, SCALES, TEMPI, TONICS
+from workshop.musicgen.music.compose import FRAME, TEMPI
 from workshop.musicgen.music.instruments import SAMPLE_RATE
 
 WINDOW = 1024  # samples, for onsets and timbre
 LONG = 4096  # samples, for pitch
 BEATS = 12  # eighths ahead at which a beat should come back
 LOWEST, HIGHEST = 100.0, 2000.0  # Hz, in which the key is sought
-WEIGHTS = {"tonic": 2.0, "fifth": 1.0}  # of the scale's degrees, beside 1 for each
 
 
 def spectra(audio: np.ndarray, n_fft: int, hop: int = FRAME) -> np.ndarray:
@@ -60,22 +60,6 @@ def chroma(audio: np.ndarray) -> np.ndarray:
     return np.bincount(classes, np.sqrt(power[heard]), minlength=12)
 
 
-def key_of(audio: np.ndarray) -> str:
-    """Such as "C major": the scale that holds most of what sounds, its tonic and fifth counted more."""
-    found = chroma(audio)
-
-    def fits(tonic: int, mode: str) -> float:
-        profile = np.zeros(12)
-        profile[[(tonic + step) % 12 for step in SCALES[mode]]] = 1
-        profile[tonic] = WEIGHTS["tonic"] + 1
-        profile[(tonic + 7) % 12] = WEIGHTS["fifth"] + 1
-        return float(np.corrcoef(profile, found)[0, 1])
-
-    keys = [(name, mode) for name in TONICS for mode in SCALES]
-    name, mode = max(keys, key=lambda key: fits(TONICS[key[0]], key[1]))
-    return f"{name} {mode}"
-
-
 def timbre(audio: np.ndarray) -> np.ndarray:
     """(n,) what does not depend on pitch much: the spectrum's envelope, and how it moves."""
     levels = np.log(spectra(audio, WINDOW)[1:] + 1e-3)
@@ -105,19 +89,14 @@ def dead_air(audio: np.ndarray) -> float:
     """The longest stretch in seconds that is 40 dB below the piece's loudest tenth of a second."""
     n = SAMPLE_RATE // 10
     levels = np.sqrt(np.square(audio[: len(audio) // n * n].reshape(-1, n)).mean(1))
-    quiet = levels < 0.01 * levels.max()
-    longest = run = 0
-    for one in quiet:
-        run = run + 1 if one else 0
-        longest = max(longest, run)
-    return longest / 10
+    return longest_run(levels < 0.01 * levels.max()) / 10
 
 
 def longest_repeat(codes: np.ndarray) -> float:
     """Of codes (K, T): the longest stretch, as a share, in which no token changes: a stuck tone."""
-    same = (np.diff(codes, axis=1) == 0).all(0)
-    longest = run = 0
-    for one in same:
-        run = run + 1 if one else 0
-        longest = max(longest, run)
-    return longest / codes.shape[1]
+    return longest_run((np.diff(codes, axis=1) == 0).all(0)) / codes.shape[1]
+
+
+def longest_run(flags: np.ndarray) -> int:
+    """How many true flags (N,) stand in a row, at most."""
+    return max((len(list(run)) for is_true, run in groupby(flags) if is_true), default=0)

@@ -103,7 +103,7 @@ def compose(split: str, index: int, seconds: float = 16.0) -> Piece:
     dice = Dice("musicgen", split, index)
     facts = draw_facts(dice)
     n_bars = int(np.ceil(seconds * FRAME_RATE / facts.bar))
-    notes = [one for one in _written(dice, facts, n_bars)]
+    notes = list(_written(dice, facts, n_bars))
     return Piece(render(notes, facts, round(seconds * SAMPLE_RATE)), notes, facts)
 
 

@@ -19,12 +19,8 @@ from workshop.musicgen.music.compose import FRAME, compose
 from workshop.musicgen.music.instruments import SAMPLE_RATE
 from workshop.musicgen.training.quantizing import Revival, draw_depths, initialize, quantize
 from workshop.scoring.hearing import log_spectral_distance
-from workshop.training.discriminators import (
-    Discriminators,
-    discriminator_loss,
-    feature_loss,
-    generator_loss,
-)
+from workshop.training.discriminators import Discriminators, persuade, teach
+from workshop.training.loop import take_step
 from workshop.training.losses import MultiScaleMel
 from workshop.training.spectra import LinearSpectra
 
@@ -110,26 +106,28 @@ class CodecTraining:
         if progress >= recipe.names_from and not self.has_names:
             self._name(rng, generator)
         rate = recipe.rate * min(1.0, (step + 1) / 100, 10 * (1 - progress)) * 0.1**progress
-        frames = encoded(self.codec, audio)
+        frames = self.codec.encoder(audio)
         loss = frames.new_zeros(())
         if self.has_names:
             depths = draw_depths(len(audio), self.config.n_codebooks, recipe.dropout, rng)
             quantized = quantize(self.codec.quantizer, frames, depths)
             frames = quantized.frames
             loss = recipe.codebook * quantized.codebook_loss + recipe.commitment * quantized.commitment_loss
-        rebuilt = decoded(self.codec, frames)
+        rebuilt = self.codec.decoder(frames)
         apart = self.linear(rebuilt, audio)
         loss = loss + recipe.linear * apart.log.mean() + recipe.convergence * apart.convergence.mean()
         loss = loss + recipe.mel * self.mel(rebuilt, audio).mean()
         loss = loss + recipe.waveform * (rebuilt - audio).abs().mean()
         shown = {"linear": apart.log.mean().item()}
         if progress >= recipe.sounds_from:
-            shown["against"] = self._teach_adversaries(audio, rebuilt.detach(), rate / 2)
-            loss = loss + self._persuade(audio, rebuilt)
+            shown["against"] = teach(
+                self.adversaries, self.optimizer_adversaries, rate / 2, audio, rebuilt.detach()
+            )
+            loss = loss + persuade(self.adversaries, audio, rebuilt, recipe.adversarial, recipe.features)
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.codec.parameters(), LARGEST_GRADIENT)
-        _step(self.optimizer, rate)
+        take_step(self.optimizer, rate)
         if self.has_names:
             self.revival.note(quantized, generator)
         self._remember(step)
@@ -145,26 +143,9 @@ class CodecTraining:
 
     @torch.no_grad()
     def _name(self, rng: np.random.Generator, generator: torch.Generator) -> None:
-        frames = [encoded(self.codec, self._draw(rng, 32)) for _ in range(12)]
+        frames = [self.codec.encoder(self._draw(rng, 32)) for _ in range(12)]
         initialize(self.codec.quantizer, torch.cat(frames).transpose(1, 2).flatten(0, 1), generator)
         self.has_names = True
-
-    def _teach_adversaries(self, audio: Tensor, rebuilt: Tensor, rate: float) -> float:
-        loss = discriminator_loss(self.adversaries(audio), self.adversaries(rebuilt))
-        self.optimizer_adversaries.zero_grad()
-        loss.backward()
-        _step(self.optimizer_adversaries, rate)
-        return loss.item()
-
-    def _persuade(self, audio: Tensor, rebuilt: Tensor) -> Tensor:
-        self.adversaries.requires_grad_(False)
-        with torch.no_grad():
-            recorded = self.adversaries(audio)
-        heard = self.adversaries(rebuilt)
-        self.adversaries.requires_grad_(True)
-        return self.recipe.adversarial * generator_loss(heard) + self.recipe.features * feature_loss(
-            recorded, heard
-        )
 
     @torch.no_grad()
     def _remember(self, step: int) -> None:
@@ -181,7 +162,7 @@ class CodecTraining:
             rebuilt = (
                 self.mean.decode(self.mean.encode(clip))
                 if self.has_names
-                else decoded(self.mean, encoded(self.mean, clip))
+                else self.mean.decoder(self.mean.encoder(clip))
             )
             found.append({
                 "mel": self.mel(rebuilt, clip).item(),
@@ -190,17 +171,6 @@ class CodecTraining:
             })  # fmt: skip
         means = {name: float(np.mean([row[name] for row in found])) for name in found[0]}
         return means | ({"score": 20 * means["mel"] + means["linear_db"]} if self.has_names else {})
-
-
-def encoded(codec: Codec, audio: Tensor) -> Tensor:
-    """Audio (B, 1, N) -> frames (B, dimension, T), not yet quantized."""
-    x, _ = codec.encoder.recurrent(codec.encoder.before(audio))
-    return codec.encoder.after(x)
-
-
-def decoded(codec: Codec, frames: Tensor) -> Tensor:
-    x, _ = codec.decoder.recurrent(codec.decoder.before(frames))
-    return codec.decoder.after(x)
 
 
 @torch.no_grad()
@@ -215,9 +185,3 @@ def level(codec: Codec, count: int = 16) -> float:
     codec.decoder.conv_out.weight.mul_(gain)
     codec.decoder.conv_out.bias.mul_(gain)
     return gain
-
-
-def _step(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.step()

@@ -19,9 +19,11 @@ from helpers.musicgen.codec import Codec
 from helpers.musicgen.decoding import delayed
 from helpers.musicgen.language_model import LanguageConfig, LanguageModel
 from helpers.musicgen.text_encoder import TextConfig, TextEncoder
+from helpers.runtime.tokenizer import END, padded
 from workshop.musicgen.music.compose import Facts, compose
 from workshop.musicgen.music.words import describe
 from workshop.musicgen.training.saving import save
+from workshop.training.loop import take_step
 
 N_TEXTS = 4000  # that the tokenizer is made from
 VOCABULARY = 256  # word pieces
@@ -131,9 +133,7 @@ class LanguageTraining:
         nn.utils.clip_grad_norm_(self.models.parameters(), LARGEST_GRADIENT)
         fall = 0.02 + 0.98 * math.cos(math.pi / 2 * progress) ** 2
         rate = self.recipe.rate * min(1.0, (step + 1) / 100) * fall
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
+        take_step(self.optimizer, rate)
         return {"loss": loss.item(), "first": losses[0].item()}
 
     def _draw(self, music: Music, rng: np.random.Generator, is_beginning: bool) -> tuple[np.ndarray, Texts]:
@@ -167,12 +167,8 @@ class LanguageTraining:
         return nll.sum((0, 2)) / is_token.sum((0, 2))
 
     def _ids(self, texts: Texts) -> tuple[Tensor, Tensor]:
-        rows = [[*self.pieces.encode(text or ""), 1] for text in texts]
-        ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
-        for row, found in zip(ids, rows):
-            row[: len(found)] = torch.tensor(found)
-        lengths = torch.tensor([len(row) for row in rows])[:, None]
-        return ids, (torch.arange(ids.shape[1]) < lengths).long()
+        ids, mask = padded([[*self.pieces.encode(text or ""), END] for text in texts])
+        return torch.from_numpy(ids), torch.from_numpy(mask)
 
     @torch.no_grad()
     def check(self) -> dict[str, float]:

@@ -19,12 +19,8 @@ from helpers.audio.distance import COMPARED, LogMel, si_sdr
 from helpers.audio.loudness import match_level
 from helpers.vampnet.codec import CodecConfig
 from workshop.scoring.hearing import buzz_db, log_spectral_distance
-from workshop.training.discriminators import (
-    Discriminators,
-    discriminator_loss,
-    feature_loss,
-    generator_loss,
-)
+from workshop.training.discriminators import Discriminators, persuade, teach
+from workshop.training.loop import take_step
 from workshop.training.losses import MultiScaleMel
 from workshop.training.music import Segments, clips, pieces
 from workshop.training.spectra import LinearSpectra
@@ -115,7 +111,13 @@ class DecoderTraining:
         rebuilt = self._rebuild(self.codec, audio, depths)
         audio = audio[..., : rebuilt.shape[-1]]
         fall = min(1.0, 10 * (1 - progress))
-        against = self._teach_adversaries(audio, rebuilt.detach(), recipe.rate_adversaries * fall)
+        against = teach(
+            self.adversaries,
+            self.optimizer_adversaries,
+            recipe.rate_adversaries * fall,
+            audio,
+            rebuilt.detach(),
+        )
         if step < recipe.warm_up:
             return {"against": against}
         apart = self.linear(rebuilt, audio)
@@ -124,30 +126,14 @@ class DecoderTraining:
         loss = loss + recipe.mel * self.mel(rebuilt, audio).mean()
         is_exact = (depths > recipe.n_coarse).to(audio.dtype)
         off = ((rebuilt - audio).abs().mean((1, 2)) * is_exact).sum() / is_exact.sum().clamp(min=1)
-        loss = loss + recipe.waveform * off + self._persuade(audio, rebuilt)
+        loss = loss + recipe.waveform * off
+        loss = loss + persuade(self.adversaries, audio, rebuilt, recipe.adversarial, recipe.features)
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.codec.decoder.parameters(), LARGEST_GRADIENT)
-        _step(self.optimizer, recipe.rate * fall * min(1.0, (step - recipe.warm_up + 1) / 100))
+        take_step(self.optimizer, recipe.rate * fall * min(1.0, (step - recipe.warm_up + 1) / 100))
         self._remember()
         return {"loss": loss.item(), "against": against}
-
-    def _teach_adversaries(self, audio: Tensor, rebuilt: Tensor, rate: float) -> float:
-        loss = discriminator_loss(self.adversaries(audio), self.adversaries(rebuilt))
-        self.optimizer_adversaries.zero_grad()
-        loss.backward()
-        _step(self.optimizer_adversaries, rate)
-        return loss.item()
-
-    def _persuade(self, audio: Tensor, rebuilt: Tensor) -> Tensor:
-        self.adversaries.requires_grad_(False)
-        with torch.no_grad():
-            recorded = self.adversaries(audio)
-        decoded = self.adversaries(rebuilt)
-        self.adversaries.requires_grad_(True)
-        recipe = self.recipe
-        adversarial = recipe.adversarial * generator_loss(decoded)
-        return adversarial + recipe.features * feature_loss(recorded, decoded)
 
     @torch.no_grad()
     def _remember(self) -> None:
@@ -177,9 +163,3 @@ class DecoderTraining:
             })  # fmt: skip
         means = {name: float(np.mean([row[name] for row in found])) for name in found[0]}
         return means | {"score": 20 * means["log_mel"] + means["linear_db"] + 0.2 * means["buzz_db"]}
-
-
-def _step(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.step()
