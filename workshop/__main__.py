@@ -25,10 +25,16 @@ COMMANDS = {
         "musicgen": "workshop.musicgen.evaluation.command",
     },
     "hearing": {"vampnet": "workshop.vampnet.evaluation.hearing"},
-    "bench": {"vampnet": "workshop.vampnet.bench.command"},
+    "bench": {
+        "vampnet": "workshop.vampnet.bench.command",
+        "musicgen": "workshop.musicgen.bench.command",
+    },
     "quality": {"vampnet": "workshop.vampnet.bench.quality"},
     "streaming": {"vampnet": "workshop.vampnet.bench.streaming"},
-    "checkpoints": {"vampnet": "workshop.vampnet.bench.checkpoints"},
+    "checkpoints": {
+        "vampnet": "workshop.vampnet.bench.checkpoints",
+        "musicgen": "workshop.musicgen.bench.checkpoints",
+    },
 }
 HELP = {
     "train": "make a checkpoint",

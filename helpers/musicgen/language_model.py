@@ -99,10 +99,10 @@ class LanguageModel(nn.Module):
         """
         x = sum(table(codes[:, k]) for k, table in enumerate(self.embeddings))
         now = torch.arange(codes.shape[2], device=codes.device)
-        x = x + self.positions(now + n_past)
-        causal = torch.where(now > now[:, None], NEVER, 0.0)
+        x = x + self.positions(now + n_past).to(x.dtype)
+        causal = torch.where(now > now[:, None], NEVER, 0.0).to(x.dtype)
         no_text = ((1 - mask.to(x.dtype)) * NEVER)[:, None, None]
-        beyond = self._beyond(past[0][0].shape[2], n_past) if past else None
+        beyond = self._beyond(past[0][0], n_past) if past else None
         made = []
         for i, layer in enumerate(self.layers):
             before = [(*past[i], beyond)] if past else []
@@ -111,8 +111,9 @@ class LanguageModel(nn.Module):
         x = self.norm(x)
         return torch.stack([head(x) for head in self.heads], dim=1), made
 
-    def _beyond(self, n_places: int, n_past: int | Tensor) -> Tensor | None:
+    def _beyond(self, keys: Tensor, n_past: int | Tensor) -> Tensor | None:
         """Keeps a column from looking at places that hold nothing yet; None where all hold something."""
         if not isinstance(n_past, Tensor):
             return None
-        return torch.where(torch.arange(n_places, device=n_past.device) < n_past, 0.0, NEVER)
+        places = torch.arange(keys.shape[2], device=n_past.device)
+        return torch.where(places < n_past, 0.0, NEVER).to(keys.dtype)

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import fabricate
@@ -23,9 +24,11 @@ from helpers.vampnet.pipeline import Pipeline
 from helpers.vampnet.spec import read_spec
 from helpers.vampnet.weights import load_models
 from workshop.__main__ import main
+from workshop.bench import worker
+from workshop.bench.worker import Measured, Worker
 from workshop.vampnet.bench import benchmark, checkpoints, gate, quality, report, streaming
 from workshop.vampnet.bench.benchmark import EAGER, HALF, Benchmark, NotTimed, Timing, interleaved
-from workshop.vampnet.bench.worker import NEEDS, PRODUCT, STAGE_NAMES, Job, Version, Worker, prepare
+from workshop.vampnet.bench.worker import NEEDS, PRODUCT, STAGE_NAMES, Job, Version, prepare
 
 SHAPE = Shape(
     encoder_rates=(8, 8),
@@ -84,10 +87,10 @@ def test_versions_take_turns(monkeypatch, job):
     ran = []
 
     class Stub:
-        def __init__(self, version, job):
-            if version.name == "broken":
+        def __init__(self, prepare):
+            self.name = prepare.args[0].name
+            if self.name == "broken":
                 raise InputError("it does not start")
-            self.name = version.name
 
         def __enter__(self):
             return self
@@ -97,9 +100,9 @@ def test_versions_take_turns(monkeypatch, job):
 
         def run(self):
             ran.append(self.name)
-            return 0.5 + len(ran), {}, 10
+            return Measured(0.5 + len(ran), 0.1, {}, 10)
 
-    monkeypatch.setattr(benchmark, "Worker", Stub)
+    monkeypatch.setattr(worker, "Worker", Stub)
     versions = [Version(name, "PyTorch", "fp32", None) for name in ("a", "broken", "b")]
     not_timed = []
     timings = interleaved(versions, job("coarse"), 3, not_timed)
@@ -109,17 +112,18 @@ def test_versions_take_turns(monkeypatch, job):
 
 
 def test_a_worker_computes_in_its_own_process_and_says_what_stops_it(bundles, job, tmp_path):
-    with Worker(Version("x", "ONNX Runtime", "fp32", bundles["fp32"]), job("coarse")) as worker:
-        seconds, stages, memory = worker.run()
-        assert seconds > 0 and stages == {} and memory > 1e6
-    assert not worker.process.is_alive()
+    version = Version("x", "ONNX Runtime", "fp32", bundles["fp32"])
+    with Worker(partial(prepare, version, job("coarse"))) as ready:
+        found = ready.run()
+        assert found.seconds > 0 and found.cpu_seconds > 0 and found.stages == {} and found.memory > 1e6
+    assert not ready.process.is_alive()
     with pytest.raises(InputError, match="not a bundle"):
-        Worker(Version("x", "ONNX Runtime", "fp32", tmp_path), job("coarse"))
+        Worker(partial(prepare, Version("x", "ONNX Runtime", "fp32", tmp_path), job("coarse")))
 
 
 def test_peak_memory_is_what_was_once_used():
     code = (
-        "import numpy as np; from workshop.vampnet.bench.worker import peak_memory; before = peak_memory()\n"
+        "import numpy as np; from workshop.bench.worker import peak_memory; before = peak_memory()\n"
         "block = np.ones(30_000_000); del block; print(peak_memory() - before)"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(benchmark.__file__).parents[2])}

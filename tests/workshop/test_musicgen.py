@@ -25,6 +25,7 @@ from workshop.musicgen.training.codec import CONFIG, CodecTraining
 from workshop.musicgen.training.command import main, trained
 from workshop.musicgen.training.language import LanguageTraining
 from workshop.musicgen.training.quantizing import initialize, quantize
+from workshop.musicgen.training.tokens import tokens
 
 SMALL = replace(CONFIG, n_filters=2, dimension=8, codebook_size=16)
 
@@ -164,16 +165,35 @@ def test_a_codec_goes_on_from_its_state(trained_codec):
 
 
 @pytest.fixture(scope="module")
-def language(trained_codec):
-    recipe = language_training.Recipe(pieces=3, piece_seconds=4.0, check_pieces=2, batch=2, frames=80)
+def language(trained_codec, tmp_path_factory):
+    recipe = language_training.Recipe(
+        pieces=3, piece_seconds=4.0, beginnings=1, beginning_seconds=2.0, check_pieces=2, batch=2, frames=80
+    )
     wide = replace(CONFIG, n_filters=2)
-    return LanguageTraining(recipe, Codec(wide).eval())
+    return LanguageTraining(recipe, Codec(wide).eval(), tmp_path_factory.mktemp("tokens"))
 
 
 def test_the_language_model_learns(language):
     losses = [language.step(step, 0.0)["loss"] for step in range(12)]
     assert losses[-1] < losses[0]
     assert set(language.check()) >= {"score", "unsaid", "nll_0"}
+
+
+def test_tokens_are_made_once_for_a_codec_and_again_for_another(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    codec = Codec(SMALL).eval()
+    made = tokens(codec, "train", 5, 3, 1.0, tmp_path)
+    assert np.array_equal(
+        made.codes[1:2], codec.encode(torch.from_numpy(compose("train", 6, 1.0).audio)[None, None])
+    )
+    assert made.facts[2] == compose("train", 7, 0.5).facts
+    files = set(tmp_path.iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr(Codec, "encode", None)  # to be made again would be an error
+        assert np.array_equal(tokens(codec, "train", 5, 3, 1.0, tmp_path).codes, made.codes)
+    codec.quantizer.codebooks[0].weight.data += 1
+    tokens(codec, "train", 5, 3, 1.0, tmp_path)
+    assert len(set(tmp_path.iterdir()) - files) == 1
 
 
 def test_the_language_model_goes_on_from_its_state_file(language, tmp_path):

@@ -6,7 +6,7 @@ A share of the pieces is drawn without words, so that the model can do without, 
 
 import io
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,10 @@ from helpers.musicgen.decoding import delayed
 from helpers.musicgen.language_model import LanguageConfig, LanguageModel
 from helpers.musicgen.text_encoder import TextConfig, TextEncoder
 from helpers.runtime.tokenizer import END, padded
-from workshop.musicgen.music.compose import Facts, compose
+from workshop.musicgen.music.compose import Facts, draw_facts
 from workshop.musicgen.music.words import describe
 from workshop.musicgen.training.saving import save
+from workshop.musicgen.training.tokens import tokens
 from workshop.training.loop import take_step
 
 N_TEXTS = 4000  # that the tokenizer is made from
@@ -43,45 +44,29 @@ TEXT = TextConfig(
 class Recipe:
     """Everything that decides the result, beside the codec and the budget."""
 
-    pieces: int = 1200
-    piece_seconds: float = 16.0
-    check_pieces: int = 24
+    pieces: int = 1500
+    piece_seconds: float = 14.0
+    beginnings: int = 8  # for each such piece, so many more of which only the first seconds are composed
+    beginning_seconds: float = 3.0
+    check_pieces: int = 32
     batch: int = 6
     frames: int = 400  # ten seconds
     from_the_start: float = 0.5  # share of pieces that are drawn from their first frame
-    beginnings: int = 20  # pieces in every other step, and how long: only there do words tell much
-    beginning_frames: int = 120
+    beginning_batch: int = 20  # beginnings in every other step: only there do words tell much
     without_words: float = 0.2
     rate: float = 2e-3
     decay: float = 0.05
-    dropout: float = 0.0
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class Music:
-    """Tokens (n, K, T) of pieces, and what is true of each."""
-
-    codes: np.ndarray
-    facts: list[Facts] = field(repr=False)
-
-
-@torch.inference_mode()
-def tokens(codec: Codec, split: str, count: int, seconds: float) -> Music:
-    """Compose and encode."""
-    codes, facts = [], []
-    for i in range(count):
-        piece = compose(split, i, seconds)
-        codes.append(codec.encode(torch.from_numpy(piece.audio)[None, None])[0].numpy().astype(np.int16))
-        facts.append(piece.facts)
-    return Music(np.stack(codes), facts)
 
 
 def make_tokenizer() -> bytes:
     """A SentencePiece model of the words that descriptions are made of, as T5's: 0 pads, 1 ends."""
     import sentencepiece
 
-    texts = (describe(compose("words", i, 0.1).facts, Dice("musicgen", "words", i)) for i in range(N_TEXTS))
+    texts = (
+        describe(draw_facts(Dice("musicgen", "words", i)), Dice("musicgen", "words", i))
+        for i in range(N_TEXTS)
+    )
     made = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=texts, model_writer=made, vocab_size=VOCABULARY, model_type="unigram",
@@ -93,10 +78,11 @@ def make_tokenizer() -> bytes:
 class LanguageTraining:
     """What `workshop.training.loop` runs; `save` writes the whole MusicGen beside the checkpoint."""
 
-    def __init__(self, recipe: Recipe, codec: Codec):
+    def __init__(self, recipe: Recipe, codec: Codec, cache: Path, bfloat16: bool = False):
+        """`cache`: a directory for the tokens. `bfloat16` multiplies matrices in that format."""
         import sentencepiece
 
-        self.recipe, self.codec = recipe, codec
+        self.recipe, self.codec, self.bfloat16 = recipe, codec, bfloat16
         self.settings = asdict(recipe)
         self.tokenizer = make_tokenizer()
         self.pieces = sentencepiece.SentencePieceProcessor(model_proto=self.tokenizer)
@@ -107,8 +93,11 @@ class LanguageTraining:
         thin = [p for p in self.models.parameters() if p.dim() <= 1]
         groups = [{"params": thick, "weight_decay": recipe.decay}, {"params": thin, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, betas=BETAS)
-        self.music = tokens(codec, "train", recipe.pieces, recipe.piece_seconds)
-        self.held_out = tokens(codec, "valid", recipe.check_pieces, recipe.piece_seconds)
+        known, seconds = recipe.pieces, recipe.piece_seconds
+        self.music = tokens(codec, "train", 0, known, seconds, cache)
+        more = recipe.beginnings * known
+        self.beginnings = tokens(codec, "train", known, more, recipe.beginning_seconds, cache)
+        self.held_out = tokens(codec, "valid", 0, recipe.check_pieces, seconds, cache)
         self.delays = tuple(range(LANGUAGE.n_codebooks))
 
     def state_dict(self) -> dict:
@@ -125,8 +114,9 @@ class LanguageTraining:
 
     def step(self, step: int, progress: float) -> dict[str, float]:
         rng = np.random.default_rng((self.recipe.seed, step))
-        codes, texts = self._draw(self.music, rng, is_beginning=step % 2 == 1)
-        losses = self._losses(codes, texts)
+        codes, texts = self._draw_beginnings(rng) if step % 2 else self._draw_stretches(rng)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+            losses = self._losses(codes, texts)
         loss = losses.mean()
         self.optimizer.zero_grad()
         loss.backward()
@@ -136,19 +126,25 @@ class LanguageTraining:
         take_step(self.optimizer, rate)
         return {"loss": loss.item(), "first": losses[0].item()}
 
-    def _draw(self, music: Music, rng: np.random.Generator, is_beginning: bool) -> tuple[np.ndarray, Texts]:
-        recipe, codes, texts = self.recipe, [], []
-        count, frames = recipe.batch, recipe.frames
-        if is_beginning:
-            count, frames = recipe.beginnings, min(recipe.beginning_frames, recipe.frames)
-        for i in rng.integers(len(music.codes), size=count):
-            room = music.codes.shape[2] - frames
-            from_start = is_beginning or rng.random() < recipe.from_the_start
-            start = 0 if from_start else int(rng.integers(room + 1))
-            codes.append(music.codes[i, :, start : start + frames])
-            says = rng.random() >= recipe.without_words
-            texts.append(describe(music.facts[i], Dice(int(rng.integers(2**31)))) if says else None)
-        return np.stack(codes).astype(np.int64), texts
+    def _draw_stretches(self, rng: np.random.Generator) -> tuple[np.ndarray, Texts]:
+        codes, facts = [], []
+        for i in rng.integers(len(self.music.codes), size=self.recipe.batch):
+            room = self.music.codes.shape[2] - self.recipe.frames
+            start = 0 if rng.random() < self.recipe.from_the_start else int(rng.integers(room + 1))
+            codes.append(self.music.codes[i, :, start : start + self.recipe.frames])
+            facts.append(self.music.facts[i])
+        return np.stack(codes).astype(np.int64), self._described(facts, rng)
+
+    def _draw_beginnings(self, rng: np.random.Generator) -> tuple[np.ndarray, Texts]:
+        picks = rng.integers(len(self.beginnings.codes), size=self.recipe.beginning_batch)
+        facts = [self.beginnings.facts[i] for i in picks]
+        return self.beginnings.codes[picks].astype(np.int64), self._described(facts, rng)
+
+    def _described(self, facts: list[Facts], rng: np.random.Generator) -> Texts:
+        says = rng.random(len(facts)) >= self.recipe.without_words
+        return [
+            describe(one, Dice(int(rng.integers(2**31)))) if said else None for one, said in zip(facts, says)
+        ]
 
     def _losses(self, codes: np.ndarray, texts: Texts) -> Tensor:
         """NLL in nats of each book's tokens, (K,)."""

@@ -4,9 +4,9 @@ import os
 import platform
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +21,9 @@ from helpers.vampnet.pipeline import STAGES
 from helpers.vampnet.spec import Spec, read_spec
 from helpers.vampnet.transformer import VampNetConfig
 from workshop.bench import machine
+from workshop.bench.worker import Measured, in_turn
 from workshop.vampnet.bench.gate import precisions_of, refusals
-from workshop.vampnet.bench.worker import NEEDS, PRODUCT, STAGE_NAMES, Job, Version, Worker
+from workshop.vampnet.bench.worker import NEEDS, PRODUCT, STAGE_NAMES, Job, Version, prepare
 
 EAGER, HALF, COMPILED = "PyTorch eager fp32", "PyTorch eager bf16", "PyTorch compiled fp32"
 DEFAULT_PRECISIONS = ("fp32", "int8")  # exported where no bundle is given
@@ -253,29 +254,19 @@ def _differs(version: Version, operation: str) -> bool:
 def interleaved(
     versions: Sequence[Version], job: Job, rounds: int, not_timed: list[NotTimed]
 ) -> list[Timing]:
-    """Each version in its own process, all ready at once; then in turn, `rounds` times."""
-    with ExitStack() as stack:
-        workers: dict[Version, Worker] = {}
-        for version in versions:
-            try:
-                workers[version] = stack.enter_context(Worker(version, job))
-            except InputError as error:
-                not_timed.append(NotTimed(job.operation, version.name, str(error)))
-        results = {version: [] for version in workers}
-        for _ in range(rounds):
-            for version, worker in workers.items():
-                results[version].append(worker.run())
-    timings = []
-    for version, found in results.items():
-        taken, stages, memory = zip(*found)
-        precision = _precision(version, NEEDS[job.operation])
-        timings.append(
-            Timing(
-                job.operation, version.name, version.library, precision, list(taken),
-                [one for one in stages if one], memory[-1],
-            )
-        )  # fmt: skip
-    return timings
+    """Each version in its own process, in turn; those that did not run are added to `not_timed`."""
+    failed: dict[str, str] = {}
+    found = in_turn({one.name: partial(prepare, one, job) for one in versions}, rounds, failed)
+    not_timed += [NotTimed(job.operation, name, why) for name, why in failed.items()]
+    by_name = {one.name: one for one in versions}
+    return [_timing(by_name[name], job.operation, runs) for name, runs in found.items()]
+
+
+def _timing(version: Version, operation: str, runs: Sequence[Measured]) -> Timing:
+    return Timing(
+        operation, version.name, version.library, _precision(version, NEEDS[operation]),
+        [one.seconds for one in runs], [one.stages for one in runs if one.stages], runs[-1].memory,
+    )  # fmt: skip
 
 
 def _precision(version: Version, graphs: tuple[str, ...]) -> str:

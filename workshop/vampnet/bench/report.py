@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import cycle
 
 import matplotlib.pyplot as plt
@@ -11,6 +10,7 @@ from matplotlib.axes import Axes
 from helpers.lesson import plots
 from helpers.support.files import written_whole
 from helpers.support.tables import markdown_table
+from workshop.bench.goals import Goal, goals_table, or_dash
 from workshop.vampnet.bench.benchmark import EAGER, HALF, Benchmark, Timing
 from workshop.vampnet.bench.worker import NEEDS, STAGE_NAMES
 
@@ -25,31 +25,6 @@ AT_THE_CEILING = (
     "goal beyond it is out of reach on this machine, whatever the graph looks like."
 )
 MENTIONED = 0.01  # of the time: an operator with less is left out
-
-
-@dataclass(frozen=True)
-class Goal:
-    """What is asked of the public size on two cores, and what was measured; None where nothing was.
-
-    bound: what it would be if all of the time went to products of matrices, at this machine's ceiling.
-    """
-
-    name: str
-    least: float
-    unit: str  # "x" for ratios, "%" for shares
-    measured: float | None
-    bound: float | None = None
-
-    @property
-    def verdict(self) -> str:
-        """In words."""
-        if self.measured is None:
-            return "not measured"
-        return "met" if self.measured >= self.least else "NOT MET"
-
-    def shown(self, value: float | None) -> str:
-        """A value with its unit."""
-        return _or_dash(value, f"{{:.2f}} {self.unit}")
 
 
 def goals(found: Benchmark) -> list[Goal]:
@@ -122,11 +97,7 @@ def markdown(found: Benchmark) -> str:
             [(name, _mb(sum(sizes.values()))) for name, sizes in found.sizes.items()],
         ),
         "## Goals, set for the public size on two cores",
-        markdown_table(
-            ("goal", "at least", "measured", "at the ceiling", "verdict"),
-            [(one.name, one.shown(one.least), one.shown(one.measured), one.shown(one.bound), one.verdict)
-             for one in goals(found)],
-        ),
+        goals_table(goals(found)),
         AT_THE_CEILING,
     ]  # fmt: skip
     if found.operators:
@@ -147,7 +118,7 @@ def markdown(found: Benchmark) -> str:
 
 def _heading(found: Benchmark) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
-    load = _or_dash(found.load_before, "{:.1f}")
+    load = or_dash(found.load_before, "{:.1f}")
     return (
         f"# Benchmark of {found.checkpoints}, {found.date}\n\n"
         f"{found.processor}, {found.cores} cores, {found.system}; {found.threads} threads for every version; "
@@ -168,7 +139,7 @@ def _row(found: Benchmark, one: Timing) -> Sequence[str]:
     label = f"{one.version.rpartition(' ')[0]} {one.precision}"  # the codec's precision may be another
     return (
         one.operation, label, f"{1e3 * one.median:.1f}", f"{1e3 * low:.1f} to {1e3 * high:.1f}",
-        _or_dash(found.ratio(one), "{:.2f}"), _or_dash(found.share(one), "{:.0%}"), _mb(one.memory),
+        or_dash(found.ratio(one), "{:.2f}"), or_dash(found.share(one), "{:.0%}"), _mb(one.memory),
     )  # fmt: skip
 
 
@@ -176,8 +147,8 @@ def _vamp_row(found: Benchmark, one: Timing) -> Sequence[str]:
     eager, stages = found.find("vamp", EAGER), one.stage_medians
     in_tokens = None if eager is None else eager.tokens_to_tokens / one.tokens_to_tokens
     return (
-        one.version, f"{one.median:.2f}", _or_dash(found.ratio(one), "{:.2f}"),
-        f"{one.tokens_to_tokens:.2f}", _or_dash(in_tokens, "{:.2f}"),
+        one.version, f"{one.median:.2f}", or_dash(found.ratio(one), "{:.2f}"),
+        f"{one.tokens_to_tokens:.2f}", or_dash(in_tokens, "{:.2f}"),
         *(f"{stages[name] / sum(stages.values()):.0%}" for name in STAGE_NAMES), _mb(one.memory),
     )  # fmt: skip
 
@@ -188,11 +159,7 @@ def _operators(found: Benchmark) -> Iterable[Sequence[str]]:
 
 
 def _mb(size: float | None) -> str:
-    return _or_dash(None if size is None else size / 1e6, "{:.0f}")
-
-
-def _or_dash(value: float | None, form: str) -> str:
-    return "-" if value is None else form.format(value)
+    return or_dash(None if size is None else size / 1e6, "{:.0f}")
 
 
 # --- Picture

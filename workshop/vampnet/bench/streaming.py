@@ -27,7 +27,7 @@ from helpers.support.files import check_outputs, write_text
 from helpers.support.tables import markdown_table
 from helpers.vampnet.pipeline import Pipeline
 from workshop.bench import machine
-from workshop.vampnet.bench.worker import peak_memory
+from workshop.bench.worker import peak_memory
 
 MINUTES = (1, 10)
 MOST_GROWTH = 50e6  # bytes that the long one may need more

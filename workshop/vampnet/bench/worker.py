@@ -1,28 +1,23 @@
-"""One version of the models in a process of its own: it runs when it is told to and knows its peak memory.
+"""One version of the models, and one operation that it is timed at.
 
 Nothing here imports PyTorch before a version needs it: ONNX Runtime is measured without it.
 """
 
-import contextlib
-import multiprocessing
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 
 from helpers.audio.signal import seconds_to_frames
-from helpers.lesson.timing import REST
 from helpers.runtime.session import CPU, Graph, OnnxGraph
-from helpers.support.errors import InputError, first_line
 from helpers.vampnet import masks
 from helpers.vampnet.files import find
 from helpers.vampnet.pipeline import STAGES, Pipeline
 from helpers.vampnet.spec import Spec
+from workshop.bench.worker import Run
 
 PRODUCT = (
     575,
@@ -40,7 +35,6 @@ NEEDS = {  # operation -> graphs
     "vamp": ("codec_encoder", "coarse", "c2f", "codec_decoder"),
 }
 STAGE_NAMES = ("encode", "coarse", "c2f", "sampling", "decode")  # what a vamp's time goes to
-Run = Callable[[], dict[str, float]]  # does the work; where it has stages, their seconds
 
 
 @dataclass(frozen=True)
@@ -86,9 +80,6 @@ class Job:
             given = 0 if graph == "coarse" else self.spec.n_conditioning_codebooks
             codes[:, given:][rng.random(codes[:, given:].shape) < 1 / 3] = self.spec.mask_token
         return codes
-
-
-# --- In the worker
 
 
 def prepare(version: Version, job: Job) -> Run:
@@ -242,69 +233,3 @@ def timed_vamp(pipeline: Pipeline, audio: np.ndarray) -> dict[str, float]:
     seconds = {name: watch.seconds for name, watch in watches.items()}
     sampling = seconds["loop"] - seconds["coarse"] - seconds["c2f"]
     return {name: sampling if name == "sampling" else seconds[name] for name in STAGE_NAMES}
-
-
-def peak_memory() -> int | None:
-    """The most memory that this process has used, in bytes; None where nobody tells."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # getrusage would count what a parent used before it started this process
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def serve(connection: Connection, version: Version, job: Job) -> None:
-    """The worker's life: load, run once to warm up, then once for each request, until nobody asks."""
-    try:
-        run = prepare(version, job)
-        run()
-        reason = None
-    except Exception as error:  # whatever kind: it is reported as the reason why there is no time
-        reason = first_line(error)
-    with contextlib.suppress(EOFError, OSError):  # whoever asked is gone
-        connection.send(reason)
-        while reason is None and connection.recv():
-            start = time.perf_counter()
-            stages = run()
-            connection.send((time.perf_counter() - start, stages, peak_memory()))
-
-
-# --- Outside
-
-
-class Worker(contextlib.AbstractContextManager):
-    """A version that is ready for one operation, in its own process; `run` does it once.
-
-    Raises InputError if it cannot be made ready.
-    """
-
-    def __init__(self, version: Version, job: Job):
-        spawn = multiprocessing.get_context("spawn")
-        self.connection, theirs = spawn.Pipe()
-        self.process = spawn.Process(target=serve, args=(theirs, version, job), daemon=True)
-        self.process.start()
-        theirs.close()
-        try:
-            reason = self.connection.recv()
-        except EOFError:
-            reason = "its process ended; was there not enough memory?"
-        if reason is not None:
-            self.__exit__()
-            raise InputError(reason)
-
-    def run(self) -> tuple[float, dict[str, float], int | None]:
-        """Seconds, those of each stage, and the peak memory so far in bytes."""
-        time.sleep(REST)
-        self.connection.send(True)
-        return self.connection.recv()
-
-    def __exit__(self, *error: object) -> None:
-        if self.process.is_alive():
-            self.process.terminate()
-        self.process.join()
-        self.connection.close()
