@@ -464,6 +464,13 @@ def reset(options, further):
 # --- The command line ---------------------------------------------------------------------------------
 
 
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line."""
+
+    def error(self, message):
+        raise SetupError(f"{message} (see python course.py --help)")
+
+
 def absolute(path):
     """A path from the command line: what is started from here runs in the course's directory."""
     return Path(path).expanduser().absolute()
@@ -471,7 +478,7 @@ def absolute(path):
 
 def parse(arguments):
     """Split the command line into our options and those to pass on."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="course.py",
         description="Without a command: set the course up in .venv and open it in JupyterLab.",
         epilog=f"The environment variable {INDEX_VARIABLE} chooses where PyTorch comes from: the address of "
@@ -548,7 +555,9 @@ def main(arguments=None):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.filename is None and error.errno in (errno.ENOSPC, errno.EIO):
+            print(f"The output could not be written ({error.strerror}).", file=sys.stderr)
+        elif error.errno == errno.ENOSPC:
             print(no_space(), file=sys.stderr)
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             print(no_writing(), file=sys.stderr)

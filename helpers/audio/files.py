@@ -125,6 +125,14 @@ class _Watched(io.FileIO):
 
     failure: OSError | None = None
 
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Where it stands then; where it stood if there is no such place, as in a device."""
+        try:
+            return super().seek(offset, whence)
+        except OSError as error:
+            self.failure = error
+            return self.tell()
+
     def readinto(self, buffer: memoryview) -> int:
         """What was read into `buffer`; nothing where it could not be."""
         try:

@@ -3,6 +3,7 @@
 import ast
 import errno
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -94,6 +95,24 @@ def test_it_imports_the_standard_library_only():
     names = {a.name for n in tree if isinstance(n, ast.Import) for a in n.names}
     names |= {n.module for n in ast.walk(ast.parse(SOURCE)) if isinstance(n, ast.ImportFrom)}
     assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize(
+    "arguments", [["scores"], ["nonsense"], ["reset", "--nonsense"], ["pack", "x", "--python", "2"]]
+)
+def test_a_mistyped_command_is_one_line(arguments, capsys):
+    assert course.main(arguments) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "--help" in said
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device here")
+def test_a_full_output_is_not_taken_for_a_full_disk(tmp_path):
+    shutil.copy(course.ROOT / course.START, tmp_path)
+    command = [sys.executable, str(course.ROOT / "course.py"), "scores", str(tmp_path)]
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert ran.returncode == 2 and "output could not be written" in ran.stderr
 
 
 # --- Computers ----------------------------------------------------------------------------------------

@@ -392,6 +392,13 @@ def test_files_that_are_not_audio_are_told_apart(tmp_path):
         assert str(tmp_path) in one_line(error)
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="no such file here")
+def test_a_file_that_cannot_be_searched_is_one_line(capfd):
+    with pytest.raises(InputError, match="cannot read /proc/self/mem"):
+        sound.load("/proc/self/mem")
+    assert capfd.readouterr().err == ""
+
+
 def test_a_disk_that_fills_leaves_nothing(tmp_path):
     # Too little room for the last bytes only, which libsndfile itself would drop without a word.
     code = (

@@ -1,4 +1,4 @@
-"""MusicGen's benchmark: what it runs, that a step is one, and what the report says; never how long it took."""
+"""MusicGen's benchmark: what it runs, that a step is one, what the report says; never how long it took."""
 
 import json
 from pathlib import Path

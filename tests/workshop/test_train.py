@@ -163,6 +163,15 @@ def test_a_damaged_state_is_named(tmp_path):
         run(Counting(), tmp_path / "x.pth", Budget(steps=2))
 
 
+@pytest.mark.parametrize("part", ["training", "position"])
+def test_a_state_that_is_damaged_inside_is_named(part, tmp_path):
+    run(Counting(), tmp_path / "x.pth", Budget(steps=2))
+    state = torch.load(tmp_path / "x.state", weights_only=True)
+    torch.save(state | {part: {"nonsense": 1}}, tmp_path / "x.state")
+    with pytest.raises(InputError, match="remove it"):
+        run(Counting(), tmp_path / "x.pth", Budget(steps=4))
+
+
 def test_minutes_count_training_only():
     budget = Budget(minutes=2)
     assert [budget.progress(1, seconds) for seconds in (0, 60, 120, 180)] == [0, 0.5, 1, 1]

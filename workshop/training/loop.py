@@ -170,8 +170,11 @@ def _resumed(training: Training, path: Path) -> Position:
                 f"{path} holds a run with {name} {settings.get(name)}, not {value}; "
                 "go on with that, or name another directory."
             )
-    training.load_state_dict(state["training"])
-    return Position(**state["position"])
+    try:
+        training.load_state_dict(state["training"])
+        return Position(**state["position"])
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:  # by what is missing
+        raise InputError(f"{path} is damaged or another model's; remove it to start again.") from error
 
 
 def take_step(optimizer: torch.optim.Optimizer, rate: float) -> None:
