@@ -31,7 +31,7 @@ from workshop.musicgen.bench.worker import (
 EAGER, HALF, COMPILED = "PyTorch eager fp32", "PyTorch eager bf16", "PyTorch compiled fp32"
 HUGGING_FACE, TEACHING = "Hugging Face generate", "ONNX Runtime fp32, stacked cache"
 PRECISIONS = ("fp32", "int8", "int4")
-ROUNDS, LONG_ROUNDS = 9, 3
+ROUNDS, LONG_ROUNDS = 9, 1
 OnProgress = Callable[[str], object]
 
 
