@@ -10,6 +10,7 @@ import numpy as np
 from helpers.audio.clips import load_clips
 from helpers.musicgen.decoding import delayed
 from helpers.musicgen.limits import limits
+from helpers.musicgen.past import Condition
 from helpers.musicgen.pipeline import Pipeline
 from helpers.verify import AT_LEAST, SNR, Finding, loss_of, snr_db
 
@@ -43,9 +44,13 @@ def measured(name: str, in_float: Pipeline, small: Pipeline, codes: list[np.ndar
 
 def asked(in_float: Pipeline, small: Pipeline, clip: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Logits (N, V) of both for every token of a clip, after what came before it, and the tokens (N,)."""
-    spec = in_float.spec
-    columns = delayed(clip, spec.delays, spec.special_token)
+    (whole, true), (other, _) = (guesses(one, clip, one.no_text(1)) for one in (in_float, small))
+    return whole, other, true
+
+
+def guesses(pipeline: Pipeline, codes: np.ndarray, condition: Condition) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (N, V) for every token of codes (1, K, T), after what came before it, and the tokens (N,)."""
+    columns = delayed(codes, pipeline.spec.delays, pipeline.special_token)
     true = columns[:, :, 1:]
-    is_token = true != spec.special_token
-    whole, other = (one.logits(columns[:, :, :-1], one.no_text(1))[0] for one in (in_float, small))
-    return whole[is_token], other[is_token], true[is_token]
+    is_token = true != pipeline.special_token
+    return pipeline.logits(columns[:, :, :-1], condition)[0][is_token], true[is_token]

@@ -5,6 +5,7 @@ tempo and key, beside three others that only look like it: tokens drawn by how f
 last two seconds of frames shuffled, and what another piece goes on with.
 """
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -15,14 +16,17 @@ import numpy as np
 from data.music.dice import Dice
 from helpers.audio.distance import RATE, at_44100, log_mel
 from helpers.audio.loudness import match_level
-from helpers.musicgen.decoding import delayed
+from helpers.musicgen.fidelity import asked, guesses
 from helpers.musicgen.files import MODELS
+from helpers.musicgen.graphs import export_bundle
+from helpers.musicgen.past import Condition
 from helpers.musicgen.pipeline import Pipeline
-from helpers.runtime.sampling import log_sum_exp
+from helpers.musicgen.reference import TorchPipeline
 from helpers.support import commands
 from helpers.support.commands import Parser, progress, whole
 from helpers.support.files import check_outputs, write_text
 from helpers.support.tables import markdown_table
+from helpers.verify import log_softmax, loss_of
 from workshop.musicgen.evaluation import listening
 from workshop.musicgen.evaluation.listening import SAMPLE_RATE, Ear, tempo_of
 from workshop.musicgen.music.compose import LEADS, SCALES, TEMPI, TONICS, Facts, Piece, compose, draw_facts
@@ -34,6 +38,7 @@ from workshop.scoring.statistics import Score, score
 PROMPT, WHOLE = 4.0, 10.0  # seconds
 SHOWN = 240  # pieces that the ear learns from, each for one instrument
 OPUS = 12  # kbit/s
+SMALLER = ("int8", "int4")
 SETTINGS = {"top_k": 50, "guidance": 3.0}
 KEY = "C major"
 
@@ -101,14 +106,19 @@ def _counts(codes: Sequence[np.ndarray], size: int) -> np.ndarray:
     return counts / counts.sum(1, keepdims=True)
 
 
-def _nll(pipeline: Pipeline, codes: np.ndarray, condition) -> float:
-    columns = delayed(codes, pipeline.spec.delays, pipeline.special_token)
-    logits, _ = pipeline.logits(columns[:, :, :-1], condition)
-    true = columns[:, :, 1:]
-    is_token = true != pipeline.special_token
-    log_p = logits - log_sum_exp(logits)
-    picked = np.take_along_axis(log_p, np.where(is_token, true, 0)[..., None], -1)[..., 0]
-    return float(-picked[is_token].mean())
+def _nll(pipeline: Pipeline, codes: np.ndarray, condition: Condition) -> float:
+    logits, true = guesses(pipeline, codes, condition)
+    return float(-np.take_along_axis(log_softmax(logits), true[:, None], 1).mean())
+
+
+def precision_rows(pipeline: TorchPipeline, codes: Sequence[np.ndarray]) -> Iterator[Row]:
+    """What fewer bits cost on the same pieces: NLL, and how often another token comes first."""
+    for precision in SMALLER:
+        with tempfile.TemporaryDirectory() as folder:
+            small = Pipeline.open(export_bundle(pipeline.models, Path(folder) / "x", precision=precision))
+            lost = [loss_of([asked(pipeline, small, one)]) for one in codes]
+        yield Row("NLL above float32's (%)", precision, score([100 * one.change for one in lost]))
+        yield Row("first choice is float32's", precision, score([one.agreement for one in lost]))
 
 
 def word_rows(pipeline: Pipeline, ear: Ear, takes: int, seed: int) -> Iterator[Row]:
@@ -133,7 +143,7 @@ def _takes(pipeline: Pipeline, texts: Sequence[str], count: int, seed: int) -> l
 def going_on(
     pipeline: Pipeline, music: Sequence[Piece], codes: Sequence[np.ndarray], seed: int
 ) -> dict[str, list[np.ndarray]]:
-    """What follows the first seconds of each piece, (N,) without them: what does, and what only might."""
+    """Codes (1, K, T) that begin with the first seconds of each piece: how it goes on, and only might."""
     known, n = int(PROMPT * pipeline.frame_rate), int(WHOLE * pipeline.frame_rate)
     rng, counts = np.random.default_rng(seed), _counts(codes, pipeline.codebook_size)
     prompts = [one.audio[: round(PROMPT * SAMPLE_RATE)] for one in music]
@@ -148,8 +158,12 @@ def going_on(
         frequent.append(np.concatenate([one[:, :, :known], np.stack(drawn)[None]], axis=2))
         picks = rng.integers(known - 2 * pipeline.frame_rate, known, n - known)
         shuffled.append(np.concatenate([one[:, :, :known], one[:, :, picks]], axis=2))
-    found |= {"by frequency": frequent, "last frames shuffled": shuffled}
-    start = known * pipeline.hop
+    return found | {"by frequency": frequent, "last frames shuffled": shuffled}
+
+
+def heard(pipeline: Pipeline, found: dict[str, list[np.ndarray]]) -> dict[str, list[np.ndarray]]:
+    """The sound (N,) behind the prompt of each; and what follows in another piece."""
+    start = int(PROMPT * pipeline.frame_rate) * pipeline.hop
     sounds = {name: [pipeline.decode(one)[0, 0, start:] for one in made] for name, made in found.items()}
     sounds["another piece"] = [*sounds["the piece itself"][1:], sounds["the piece itself"][0]]
     return sounds
@@ -171,19 +185,20 @@ def in_scale(audio: np.ndarray, facts: Facts) -> float:
     return float(found[steps].sum() / found.sum())
 
 
-def health_rows(pipeline: Pipeline, sounds: Sequence[np.ndarray]) -> Iterator[Row]:
+def health_rows(codes: Sequence[np.ndarray], sounds: Sequence[np.ndarray]) -> Iterator[Row]:
     """Dead air and stuck tones."""
-    codes = [pipeline.encode(one, SAMPLE_RATE)[0] for one in sounds]
+    repeats = [listening.longest_repeat(one[0]) for one in codes]
     yield Row("longest dead air (s)", "model", score([listening.dead_air(one) for one in sounds]))
-    yield Row("longest stuck frame (share)", "model", score([listening.longest_repeat(one) for one in codes]))
+    yield Row("longest stuck frame (share)", "model", score(repeats))
 
 
-def rows(pipeline: Pipeline, count: int, seed: int) -> Iterator[Row]:
+def rows(pipeline: TorchPipeline, count: int, seed: int) -> Iterator[Row]:
     """Everything, in the order of the table."""
     music = pieces("test", count, WHOLE)
     codes = [pipeline.encode(one.audio, SAMPLE_RATE) for one in music]
     yield from codec_rows(pipeline, music)
     yield from token_rows(pipeline, music, codes)
+    yield from precision_rows(pipeline, codes)
     shown, asked = (pieces(split, SHOWN, 8.0, alone=True) for split in ("train", "valid"))
     ear = Ear([one.audio for one in shown], [one.facts.lead for one in shown])
     right = [float(ear(one.audio) == one.facts.lead) for one in asked[:count]]
@@ -191,9 +206,10 @@ def rows(pipeline: Pipeline, count: int, seed: int) -> Iterator[Row]:
     right = [float(tempo_of(one.audio) == one.facts.tempo) for one in music]
     yield Row("tempo is what the word says", "composed pieces", score(right))
     yield from word_rows(pipeline, ear, count, seed)
-    sounds = going_on(pipeline, music, codes, seed)
+    continued = going_on(pipeline, music, codes, seed)
+    sounds = heard(pipeline, continued)
     yield from continuation_rows(music, sounds)
-    yield from health_rows(pipeline, sounds["model"])
+    yield from health_rows(continued["model"], sounds["model"])
 
 
 def report(found: Sequence[Row], name: str, count: int) -> str:
@@ -219,8 +235,6 @@ def parser() -> Parser:
 
 def run(arguments) -> None:
     """Carry the command out."""
-    from helpers.musicgen.reference import TorchPipeline
-
     check_outputs([arguments.markdown])
     pipeline, found = TorchPipeline.open(arguments.checkpoints), []
     with progress(unit="row") as bar:

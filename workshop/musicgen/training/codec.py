@@ -37,12 +37,13 @@ LARGEST_GRADIENT = 10.0
 class Recipe:
     """Everything that decides the result, beside the budget."""
 
-    pieces: int = 500
-    piece_seconds: float = 16.0
+    pieces: int = 800
+    piece_seconds: float = 10.0
     batch: int = 8  # segments a step
     frames: int = 40  # codec frames a segment: a second
+    on_grid: float = 0.85  # share of segments that begin with a frame, as notes do: there a note has one phase
     names_from: float = 0.06  # of the run: when the codebooks begin
-    sounds_from: float = 0.55  # and when the adversaries do
+    sounds_from: float = 0.6  # and when the adversaries do
     dropout: float = 0.25  # share of segments that use only some of the codebooks
     rate: float = 1e-3  # learning rate; falls to a tenth, and to nothing at the end
     memory: float = 0.995  # of the running mean of the weights, a step
@@ -137,6 +138,7 @@ class CodecTraining:
         n, count = self.recipe.frames * FRAME, count or self.recipe.batch
         which = rng.integers(len(self.music), size=count)
         starts = rng.integers(self.music.shape[1] - n, size=count)
+        starts = np.where(rng.random(count) < self.recipe.on_grid, starts // FRAME * FRAME, starts)
         cut = np.stack([self.music[i, start : start + n] for i, start in zip(which, starts)])
         gain = 10 ** (rng.uniform(-6, 3, (count, 1)) / 20)
         return torch.from_numpy((cut / 32767 * gain).clip(-1, 1).astype(np.float32))[:, None]
