@@ -1,6 +1,7 @@
 """The course's helper package: from a PyTorch checkpoint to sound from ONNX Runtime; README.md is its plan.
 
-Importing the package imports nothing else; each module names what it needs.
+Importing the package imports nothing else; each module names what it needs. It only says, where the user has
+not, two things that libraries read when they are imported: import it before them.
 """
 
 import os
@@ -8,6 +9,9 @@ from collections.abc import Sequence
 
 # ONNX Runtime reports its use to its maker over the network, unless it finds this when it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+# PyTorch's threads would spin while they wait for one another, and starve whatever else runs: see
+# models/vampnet/waiting.md.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def open(bundle: str | os.PathLike, providers: Sequence[str] | None = None):

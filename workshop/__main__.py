@@ -31,6 +31,7 @@ COMMANDS = {
     },
     "quality": {"vampnet": "workshop.vampnet.bench.quality"},
     "streaming": {"vampnet": "workshop.vampnet.bench.streaming"},
+    "waiting": {"vampnet": "workshop.vampnet.bench.waiting"},
     "checkpoints": {
         "vampnet": "workshop.vampnet.bench.checkpoints",
         "musicgen": "workshop.musicgen.bench.checkpoints",
@@ -44,6 +45,7 @@ HELP = {
     "bench": "time PyTorch and ONNX Runtime side by side",
     "quality": "what 8 bit costs in sound",
     "streaming": "what a long file takes",
+    "waiting": "what threads that spin cost on a busy machine",
     "checkpoints": "random weights of the public sizes",
 }
 

@@ -144,3 +144,13 @@ runpy.run_module("helpers", run_name="__main__")
     arguments = [wav, tmp_path / "out.wav", "--bundle", bundle, "--onsets", "1", *SMALL]
     result = shell('"$0" "$@"', tmp_path / "run.py", "vamp", *arguments, PYTHONPATH=str(ROOT))
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("package", ["helpers", "workshop"])
+@pytest.mark.parametrize(("before", "after"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_do_not_spin_unless_the_user_says_so(package, before, after):
+    code = f"import sys, os, {package}; print('torch' in sys.modules, os.environ['OMP_WAIT_POLICY'])"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {} if before is None else {"OMP_WAIT_POLICY": before}
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert ran.stdout.split() == ["False", after]

@@ -26,7 +26,7 @@ from helpers.vampnet.weights import load_models
 from workshop.__main__ import main
 from workshop.bench import worker
 from workshop.bench.worker import Measured, Worker
-from workshop.vampnet.bench import benchmark, checkpoints, gate, quality, report, streaming
+from workshop.vampnet.bench import benchmark, checkpoints, gate, quality, report, streaming, waiting
 from workshop.vampnet.bench.benchmark import EAGER, HALF, Benchmark, NotTimed, Timing, interleaved
 from workshop.vampnet.bench.worker import NEEDS, PRODUCT, STAGE_NAMES, Job, Version, prepare
 
@@ -400,3 +400,28 @@ def test_growth_is_held_to_its_goal(more, verdict):
     long = [streaming.Run(22.0, None if more is None else int(100e6 + more), 10)] * 3
     text = streaming.Streaming("b", {1: short, 10: long}).markdown()
     assert verdict in text and "1.10 times as long" in text
+
+
+# --- Threads that wait
+
+
+@pytest.mark.parametrize("library", waiting.LIBRARIES)
+def test_both_libraries_wait_in_both_ways(library, home):
+    for spins in (True, False):
+        assert waiting.prepare(library, spins, home)() == {}
+
+
+def test_how_a_worker_waits_is_its_own(monkeypatch):
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    with waiting._environment({"OMP_WAIT_POLICY": "ACTIVE", "OTHER": "1"}):
+        assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE" and "OTHER" not in os.environ
+
+
+def test_the_report_on_waiting_has_ratios():
+    seconds = {
+        (library, name, is_busy): 0.1 * (1 + 3 * (name == "spin" and is_busy))
+        for library in waiting.LIBRARIES for name in waiting.WAITING for is_busy in (False, True)
+    }  # fmt: skip
+    text = waiting.markdown(waiting.Waiting(seconds))
+    assert "4.00" in text and "1.00" in text

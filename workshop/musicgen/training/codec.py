@@ -41,7 +41,7 @@ class Recipe:
     piece_seconds: float = 10.0
     batch: int = 8  # segments a step
     frames: int = 40  # codec frames a segment: a second
-    on_grid: float = 0.85  # share of segments that begin with a frame, as notes do: there a note has one phase
+    on_grid: float = 0.85  # share of segments that begin with a frame, as notes do: a note has one phase then
     names_from: float = 0.06  # of the run: when the codebooks begin
     sounds_from: float = 0.6  # and when the adversaries do
     dropout: float = 0.25  # share of segments that use only some of the codebooks
