@@ -1,4 +1,4 @@
-"""The commands: `python -m helpers inspect | download | export | verify`, and those that play a model.
+"""The commands: `python -m helpers inspect | download | export | verify | batch`, and those that play.
 
 A mistake of the user's is one line on stderr and exit status 2, Ctrl-C is 130, a failed verification 1. What
 a command does is the model's own: its room is found by what the files hold. Each imports what it needs when
@@ -6,10 +6,12 @@ it runs: playing a bundle never imports PyTorch.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from helpers import rooms
+from helpers.batch import Work, add_batch, run_batch
 from helpers.support import commands, files
 from helpers.support.commands import Parser, add_checkpoints
 from helpers.support.errors import InputError
@@ -52,8 +54,11 @@ def parser() -> Parser:
     command.add_argument("--json", type=Path, metavar="FILE", help="write the result as a certificate")
     command.set_defaults(run=verify)
 
+    command = choices.add_parser("batch", help="vamp, generate or encode every sound of a folder")
+    kinds = command.add_subparsers(required=True, metavar="WHAT", parser_class=Parser)
     for room in rooms.ROOMS:
         its = rooms.door(room, "commands")
+        add_batches(kinds, its.WORKS)
         for command in (choices.choices["export"], choices.choices["verify"]):
             its.add_options(command)
         its.add_commands(choices)
@@ -101,6 +106,25 @@ def verify(arguments: argparse.Namespace) -> int:
     if arguments.json:
         files.write_json(arguments.json, certificate.to_json())
     return 0 if certificate.passed else 1
+
+
+def add_batches(kinds: argparse._SubParsersAction, works: Mapping[str, Work]) -> None:
+    """What a room does with folders; what another room does under the same name takes the same options."""
+    for kind, work in works.items():
+        if kind not in kinds.choices:
+            command = kinds.add_parser(kind)
+            add_batch(command)
+            work.add_options(command)
+            command.set_defaults(run=partial(batch, kind))
+
+
+def batch(kind: str, arguments: argparse.Namespace) -> int:
+    """Every sound of a folder: 0 if all went well, else 1."""
+    room = rooms.of_bundle(arguments.bundle)
+    works = rooms.door(room, "commands").WORKS
+    if kind not in works:
+        raise InputError(f"{arguments.bundle} is a {room}'s; with a folder it can {' and '.join(works)}.")
+    return run_batch(kind, room, works[kind], arguments)
 
 
 def refuse_others_options(arguments: argparse.Namespace, room: str) -> None:
