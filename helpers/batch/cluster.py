@@ -100,10 +100,12 @@ def _on_worker(job: Job, task: Task) -> Record:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep from the terminal what the library logs of workers that come and go."""
-    logger = logging.getLogger("distributed")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)

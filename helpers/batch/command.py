@@ -60,7 +60,8 @@ def run_batch(kind: str, model: str, work: Work, arguments: argparse.Namespace) 
         path.resolve() for path in (arguments.source, arguments.target, arguments.bundle)
     )
     check_apart(source, target)
-    options = {name: getattr(arguments, name) for name in (*work.options, "provider")}
+    given = {name: getattr(arguments, name) for name in (*work.options, "provider")}
+    options = {name: one.resolve() if isinstance(one, Path) else one for name, one in given.items()}
     work.open(bundle, options)  # what no file could be done with is told now, once
     for problem in changed_files(bundle, described_files(bundle, load_manifest(bundle))):
         raise InputError(f"{bundle}: {problem}; export the bundle again.")
