@@ -313,6 +313,22 @@ class Pipeline:
             return codes
         return self.fine(codes, mask, steps=fine_steps, chunk=fine_chunk, on_step=on_step, **settings)
 
+    def vamp_stream(
+        self, blocks: Iterable[np.ndarray], hop_seconds: float = 1.0, context_seconds: float = 0.5,
+        fade_seconds: float = 0.05, prompt=None, seed: int = 0, **settings: object,
+    ):  # fmt: skip
+        """Sound in, sound out, for as long as it comes: a `stream.VampStream` of float32 (n,) pieces.
+
+        blocks: sound (N,) at `sample_rate`, of any lengths, one after the other. Every hop_seconds a window
+        is vamped with context_seconds more on either side, as `vamp.vamp_audio` would vamp that sound alone
+        with this `vamp.Prompt`, these settings of `vamp`, and a seed that is one more for each window; where
+        two meet they are crossfaded for fade_seconds. As many samples come out as went in, a hop and a
+        context later (`delay_seconds`). Memory does not grow. Raises InputError.
+        """
+        from helpers.vampnet.stream import vamp_stream  # which is made of this class
+
+        return vamp_stream(self, blocks, hop_seconds, context_seconds, fade_seconds, prompt, seed, **settings)
+
     def _checked(self, codes: np.ndarray, at_least: int | None = None) -> np.ndarray:
         """Codes as int64, or an InputError: whole tokens, (B, C, T), nothing out of range."""
         codes = np.asarray(codes)
