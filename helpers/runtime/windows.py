@@ -59,9 +59,7 @@ class Layout:
                 complete.append(self._window(held, first, start, end, start + size))
                 start += size
             yield complete
-            needed = max(
-                0, start - max(self.context, self.shortest)
-            )  # the last may reach back so far
+            needed = max(0, start - max(self.context, self.shortest))  # the last may reach back so far
             held, first = held[..., (needed - first) * self.step_in :], needed
         if held is not None and start < last:
             yield [self._window(held, first, start, last, None)]

@@ -11,13 +11,13 @@ import numpy as np
 
 from helpers import audio as sound
 from helpers.audio.signal import positive
-from helpers.runtime.sampling import Seed, seeds_of
+from helpers.runtime.sampling import Seed, seeds_of, uniform_noise
 from helpers.runtime.session import CPU, Graph, open_graphs
 from helpers.runtime.windows import Layout, even_size, in_pieces
 from helpers.support.cores import n_cores
 from helpers.support.errors import InputError
 from helpers.vampnet import masks
-from helpers.vampnet.decoding import Settings, Step, decode_masked
+from helpers.vampnet.decoding import Noise, Settings, Step, decode_masked
 from helpers.vampnet.spec import Spec, read_spec
 
 STAGES = ("coarse", "c2f")
@@ -37,13 +37,14 @@ class Pipeline:
     """A VampNet: four functions from array to array, and what to do with them.
 
     `graphs` maps each name in GRAPHS to its function; `Pipeline.open` takes them from a bundle. The codec's
-    are called from `n_threads` threads at once.
+    are called from `n_threads` threads at once. `noise` may be set to another source than PCG64.
     """
 
     def __init__(self, spec: Spec, graphs: Mapping[str, Graph], n_threads: int = 1):
         self.spec = spec
         self.graphs = graphs
         self.n_threads = n_threads
+        self.noise: Noise = uniform_noise
         self.sample_rate, self.hop = spec.sample_rate, spec.hop
         self.n_codebooks, self.codebook_size, self.mask_token = (
             spec.n_codebooks,
@@ -277,7 +278,7 @@ class Pipeline:
             chunk_mask[:, :n_kept, n_real:] = 0
             run = decode_masked(
                 self.graphs[graph], np.pad(codes[..., frames], padding), chunk_mask, n_kept, self.mask_token,
-                settings, seeds, (STAGES.index(graph), i),
+                settings, seeds, (STAGES.index(graph), i), self.noise,
             )  # fmt: skip
             for step, arrays in enumerate(run):
                 filled, masked, confidence = (array[..., :n_real] for array in arrays)
