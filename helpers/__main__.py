@@ -59,8 +59,8 @@ def parser() -> Parser:
     for room in rooms.ROOMS:
         its = rooms.door(room, "commands")
         add_batches(kinds, its.WORKS)
-        for command in (choices.choices["export"], choices.choices["verify"]):
-            its.add_options(command)
+        its.add_export_options(choices.choices["export"])
+        its.add_options(choices.choices["verify"])
         its.add_commands(choices)
     return top
 
@@ -92,7 +92,7 @@ def export(arguments: argparse.Namespace) -> None:
     check_precision(arguments.precision)
     check_opset(arguments.opset)
     room = rooms.of_checkpoints(arguments.checkpoints)
-    refuse_others_options(arguments, room)
+    refuse_others_options(arguments, room, "add_export_options")
     rooms.door(room, "commands").export(arguments)
 
 
@@ -100,7 +100,7 @@ def verify(arguments: argparse.Namespace) -> int:
     """Compare a bundle with its checkpoints: 0 if it passes, else 1."""
     files.check_outputs([arguments.json])
     room = rooms.of_bundle(arguments.bundle)
-    refuse_others_options(arguments, room)
+    refuse_others_options(arguments, room, "add_options")
     certificate = rooms.door(room, "commands").verify(arguments)
     print(certificate)
     if arguments.json:
@@ -127,12 +127,12 @@ def batch(kind: str, arguments: argparse.Namespace) -> int:
     return run_batch(kind, room, works[kind], arguments)
 
 
-def refuse_others_options(arguments: argparse.Namespace, room: str) -> None:
-    """Raise InputError for an option that goes with another room's checkpoints."""
+def refuse_others_options(arguments: argparse.Namespace, room: str, adding: str) -> None:
+    """Raise InputError for an option that goes with another room's checkpoints; `adding` adds a room's."""
     for other in rooms.ROOMS:
         if other != room:
             its = Parser()
-            rooms.door(other, "commands").add_options(its)
+            getattr(rooms.door(other, "commands"), adding)(its)
             for name, default in vars(its.parse_args([])).items():
                 if getattr(arguments, name) != default:
                     raise InputError(f"--{name.replace('_', '-')} goes with a {other}, and this is a {room}.")

@@ -60,6 +60,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
         command.add_argument(name, type=Path, metavar="DIR", help=means)
 
 
+add_export_options = add_options  # `export` takes no more
+
+
 def add_commands(choices: argparse._SubParsersAction) -> None:
     """`generate`."""
     command: Parser = choices.add_parser("generate", help="MusicGen: music from a text, or a sound goes on")

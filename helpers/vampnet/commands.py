@@ -51,10 +51,11 @@ def export(arguments: argparse.Namespace) -> None:
     models = load_models(arguments.checkpoints, arguments.lora)
     for report in models.reports.values():
         print(plain(report.summary()))
-    with graph_progress(4) as on_graph:
+    with graph_progress(4 + arguments.one_file) as on_graph:
         bundle = export_bundle(
-            models, arguments.out, arguments.opset, arguments.external_data, on_graph, arguments.precision
-        )
+            models, arguments.out, arguments.opset, arguments.external_data, on_graph, arguments.precision,
+            arguments.one_file,
+        )  # fmt: skip
     print(wrote_bundle(bundle, arguments.opset, arguments.precision))
 
 
@@ -74,6 +75,13 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--lora", type=Path, nargs="+", action="extend", default=[], metavar="FILE", help=lora
     )
+
+
+def add_export_options(command: argparse.ArgumentParser) -> None:
+    """What goes with `export` of a VampNet alone."""
+    add_options(command)
+    one_file = "VampNet: the whole vamp in one graph as well, vamp.onnx"
+    command.add_argument("--one-file", action="store_true", help=one_file)
 
 
 def add_commands(choices: argparse._SubParsersAction) -> None:

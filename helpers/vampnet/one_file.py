@@ -39,9 +39,7 @@ def check_opset(opset: int) -> None:
         raise InputError(f"--one-file needs opset {LOWEST_OPSET} or newer, not {opset}.")
 
 
-def write_one_file(
-    directory: Path, spec: Spec, metadata: Mapping[str, str], external_data: bool = False
-) -> None:
+def write_one_file(spec: Spec, external_data: bool, directory: Path, metadata: Mapping[str, str]) -> None:
     """Write vamp.onnx beside the four graphs in `directory`, out of them."""
     parts = {name: ir.load(directory / f"{name}.onnx") for name in GRAPHS}
     save_graph(one_file(parts, spec), directory / "vamp.onnx", metadata, external_data)
