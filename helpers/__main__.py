@@ -1,4 +1,4 @@
-"""The commands: `python -m helpers inspect | download | export | verify`, and those that play a model.
+"""The commands: `python -m helpers inspect | download | export | verify | batch`, and those that play.
 
 A mistake of the user's is one line on stderr and exit status 2, Ctrl-C is 130, a failed verification 1. What
 a command does is the model's own: its room is found by what the files hold. Each imports what it needs when
@@ -6,10 +6,12 @@ it runs: playing a bundle never imports PyTorch.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from helpers import rooms
+from helpers.batch import Work, add_batch, run_batch
 from helpers.support import commands, files
 from helpers.support.commands import Parser, add_checkpoints
 from helpers.support.errors import InputError
@@ -52,10 +54,13 @@ def parser() -> Parser:
     command.add_argument("--json", type=Path, metavar="FILE", help="write the result as a certificate")
     command.set_defaults(run=verify)
 
+    command = choices.add_parser("batch", help="vamp, generate or encode every sound of a folder")
+    kinds = command.add_subparsers(required=True, metavar="WHAT", parser_class=Parser)
     for room in rooms.ROOMS:
         its = rooms.door(room, "commands")
-        for command in (choices.choices["export"], choices.choices["verify"]):
-            its.add_options(command)
+        add_batches(kinds, its.WORKS)
+        its.add_export_options(choices.choices["export"])
+        its.add_options(choices.choices["verify"])
         its.add_commands(choices)
     return top
 
@@ -87,7 +92,7 @@ def export(arguments: argparse.Namespace) -> None:
     check_precision(arguments.precision)
     check_opset(arguments.opset)
     room = rooms.of_checkpoints(arguments.checkpoints)
-    refuse_others_options(arguments, room)
+    refuse_others_options(arguments, room, "add_export_options")
     rooms.door(room, "commands").export(arguments)
 
 
@@ -95,7 +100,7 @@ def verify(arguments: argparse.Namespace) -> int:
     """Compare a bundle with its checkpoints: 0 if it passes, else 1."""
     files.check_outputs([arguments.json])
     room = rooms.of_bundle(arguments.bundle)
-    refuse_others_options(arguments, room)
+    refuse_others_options(arguments, room, "add_options")
     certificate = rooms.door(room, "commands").verify(arguments)
     print(certificate)
     if arguments.json:
@@ -103,12 +108,31 @@ def verify(arguments: argparse.Namespace) -> int:
     return 0 if certificate.passed else 1
 
 
-def refuse_others_options(arguments: argparse.Namespace, room: str) -> None:
-    """Raise InputError for an option that goes with another room's checkpoints."""
+def add_batches(kinds: argparse._SubParsersAction, works: Mapping[str, Work]) -> None:
+    """What a room does with folders; what another room does under the same name takes the same options."""
+    for kind, work in works.items():
+        if kind not in kinds.choices:
+            command = kinds.add_parser(kind)
+            add_batch(command)
+            work.add_options(command)
+            command.set_defaults(run=partial(batch, kind))
+
+
+def batch(kind: str, arguments: argparse.Namespace) -> int:
+    """Every sound of a folder: 0 if all went well, else 1."""
+    room = rooms.of_bundle(arguments.bundle)
+    works = rooms.door(room, "commands").WORKS
+    if kind not in works:
+        raise InputError(f"{arguments.bundle} is a {room}'s; with a folder it can {' and '.join(works)}.")
+    return run_batch(kind, room, works[kind], arguments)
+
+
+def refuse_others_options(arguments: argparse.Namespace, room: str, adding: str) -> None:
+    """Raise InputError for an option that goes with another room's checkpoints; `adding` adds a room's."""
     for other in rooms.ROOMS:
         if other != room:
             its = Parser()
-            rooms.door(other, "commands").add_options(its)
+            getattr(rooms.door(other, "commands"), adding)(its)
             for name, default in vars(its.parse_args([])).items():
                 if getattr(arguments, name) != default:
                     raise InputError(f"--{name.replace('_', '-')} goes with a {other}, and this is a {room}.")

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import onnx
 import onnx_ir as ir
@@ -70,12 +71,14 @@ def write_bundle(
     on_graph: Callable[[str], object],
     metadata: Callable[[str], Mapping[str, str]],
     beside: Iterable[Path] = (),
+    composed: Mapping[str, Callable[[Path, Mapping[str, str]], object]] = MappingProxyType({}),
 ) -> Path:
     """Write graphs, copies of the files `beside` and `bundle.json` into `out`, whole or not at all.
 
     precisions: of each graph, one of `quantize.PRECISIONS`. manifest: what it says of the model; opset,
     precisions, the files' SHA-256 and the tools' versions are added. on_graph: gets each graph's name before
-    it is exported. metadata: what a graph says of itself, by its name. Raises InputError.
+    it is exported. metadata: what a graph says of itself, by its name. composed: graphs made of these by
+    functions that get the directory, to write NAME.onnx into, and the metadata. Raises InputError.
     """
     out = Path(out)
     versions = {tool: importlib.metadata.version(tool) for tool in TOOLS}
@@ -84,6 +87,9 @@ def write_bundle(
             on_graph(name)
             says = {"graph": name, "precision": "fp32", "tools": json.dumps(versions), **metadata(name)}
             write_graph(graph, directory / f"{name}.onnx", opset, says, external_data, precisions[name])
+        for name, compose in composed.items():
+            on_graph(name)
+            compose(directory, {"graph": name, "tools": json.dumps(versions), **metadata(name)})
         for path in beside:
             shutil.copyfile(path, directory / path.name)
         described = {path.name: files.sha256(path) for path in sorted(directory.iterdir())}

@@ -26,7 +26,8 @@ def describe_bundle(bundle: Path) -> Iterator[str]:
     precisions = manifest.get("precision")
     for path in sorted(bundle.glob("*.onnx")):
         precision = precisions.get(path.stem) if isinstance(precisions, dict) else None
-        yield f"  {megabytes(path.stat().st_size):>10}  {path.name}, {shown(precision or 'unknown')}"
+        stored = f", {shown(precision)}" if precision else ""  # one made of the others has none of its own
+        yield f"  {megabytes(path.stat().st_size):>10}  {path.name}{stored}"
 
 
 def describe_graph(path: Path) -> Iterator[str]:

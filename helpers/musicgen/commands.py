@@ -3,10 +3,13 @@
 import argparse
 import contextlib
 import sys
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from helpers.batch import Work, encode_file, like_the_sound, one_array_of_codes
 from helpers.support import files
 from helpers.support.commands import Parser, add_models, from_bundle, graph_progress, progress, wrote_bundle
 from helpers.support.errors import plain
@@ -57,6 +60,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
         command.add_argument(name, type=Path, metavar="DIR", help=means)
 
 
+add_export_options = add_options  # `export` takes no more
+
+
 def add_commands(choices: argparse._SubParsersAction) -> None:
     """`generate`."""
     command: Parser = choices.add_parser("generate", help="MusicGen: music from a text, or a sound goes on")
@@ -64,17 +70,21 @@ def add_commands(choices: argparse._SubParsersAction) -> None:
     command.add_argument("output", type=Path, metavar="OUT.wav")
     add_models(command)
     add_options(command)
-    what = command.add_argument_group("what to generate from")
-    what.add_argument("--text", metavar="T", help="what it should sound like")
-    what.add_argument("--prompt", type=Path, metavar="IN.wav", help="a recording that goes on")
+    command.add_argument("--prompt", type=Path, metavar="IN.wav", help="a recording that goes on")
+    add_knobs(command)
+    command.add_argument(
+        "--tokens", type=Path, metavar="OUT.npz", help="write prompt and codes, both int64 (1, K, T)"
+    )
+
+
+def add_knobs(command: argparse.ArgumentParser) -> None:
+    """What it should be, and how to generate it."""
+    command.add_argument("--text", metavar="T", help="what it should sound like")
     how = command.add_argument_group("how to generate")
     for name, kind, default, called, means in NUMBERS:
         means += " (default: %(default)s)"
         how.add_argument(f"--{name}", type=kind, default=default, metavar=called, help=means)
     how.add_argument("--greedy", action="store_true", help="the most probable tokens, no noise")
-    command.add_argument(
-        "--tokens", type=Path, metavar="OUT.npz", help="write prompt and codes, both int64 (1, K, T)"
-    )
 
 
 def generate(arguments: argparse.Namespace) -> None:
@@ -84,26 +94,43 @@ def generate(arguments: argparse.Namespace) -> None:
     sound.check_suffix(arguments.output)
     files.check_outputs([arguments.output, arguments.tokens], [arguments.prompt])
     pipeline = open_pipeline(arguments)
-    prompt, rate = (None, None) if arguments.prompt is None else sound.load(arguments.prompt)
     with progress(unit="column") as bar:
 
         def on_step(step) -> None:
             bar.total = step.n_columns
             bar.update(step.column - bar.n)
 
-        settings = {name: getattr(arguments, name) for name in HOW}
-        made = pipeline.generate(arguments.text, prompt, rate, on_step=on_step, **settings)
-    with contextlib.ExitStack() as both_or_none:
-        if arguments.tokens:
-            given = made.codes[:, :, : made.prompt_frames]
-            with open(both_or_none.enter_context(files.written_whole(arguments.tokens)), "wb") as file:
-                np.savez_compressed(file, prompt=given, codes=made.codes)
-        sound.save(arguments.output, made.audio, pipeline.sample_rate)
+        made = generate_file(
+            pipeline, vars(arguments), arguments.prompt, arguments.output, arguments.tokens, on_step
+        )
     length, given = (n / pipeline.frame_rate for n in (made.codes.shape[-1], made.prompt_frames))
     print(plain(f"wrote {arguments.output}: {length:.2f} s, {given:.2f} s of them the prompt"))
-    clipped = (np.abs(made.audio) > 1).mean()
-    if clipped:
-        print(f"note: {clipped:.2%} of its samples were beyond full scale and are clipped.", file=sys.stderr)
+    if note := clipped(made.audio):
+        print(f"note: {note}", file=sys.stderr)
+
+
+def generate_file(
+    pipeline, options: Mapping, prompt: Path | None, output: Path, tokens: Path | None = None, on_step=None
+):
+    """What `generate` writes into a file; the `Made`. `options` has HOW; both files or none are written."""
+    from helpers import audio as sound
+
+    audio, rate = (None, None) if prompt is None else sound.load(prompt)
+    settings = {name: options[name] for name in HOW}
+    made = pipeline.generate(options["text"], audio, rate, on_step=on_step, **settings)
+    with contextlib.ExitStack() as both_or_none:
+        if tokens:
+            given = made.codes[:, :, : made.prompt_frames]
+            with open(both_or_none.enter_context(files.written_whole(tokens)), "wb") as file:
+                np.savez_compressed(file, prompt=given, codes=made.codes)
+        sound.save(output, made.audio, pipeline.sample_rate)
+    return made
+
+
+def clipped(audio: np.ndarray) -> str | None:
+    """What is to be said of samples that no file can hold."""
+    share = (np.abs(audio) > 1).mean()
+    return f"{share:.2%} of its samples were beyond full scale and are clipped." if share else None
 
 
 def open_pipeline(arguments: argparse.Namespace):
@@ -115,3 +142,40 @@ def open_pipeline(arguments: argparse.Namespace):
     from helpers.musicgen.reference import TorchPipeline
 
     return TorchPipeline.open(arguments.checkpoints, arguments.text_encoder, arguments.codec)
+
+
+# --- a folder of files
+
+
+def add_batch_knobs(command: argparse.ArgumentParser) -> None:
+    """The same as for one, whose prompt is each of the folder's sounds."""
+    add_knobs(command)
+    command.add_argument("--tokens", action="store_true", help="beside each sound OUT.npz: prompt and codes")
+
+
+def open_generations(bundle: Path, options: Mapping) -> Callable[..., str | None]:
+    """What goes on from one file, as `generate --prompt` does. Raises InputError for impossible options."""
+    from helpers.musicgen.pipeline import Pipeline
+
+    pipeline = Pipeline.open(bundle, options["provider"], threads=1)
+    pipeline.stream(
+        options["text"], **{name: options[name] for name in HOW}
+    )  # checks them, and begins nothing
+    return partial(_generate_one, pipeline, options)
+
+
+def _generate_one(pipeline, options: Mapping, *paths: Path) -> str | None:
+    return clipped(generate_file(pipeline, options, *paths).audio)
+
+
+def open_encoder(bundle: Path, options: Mapping) -> Callable[..., None]:
+    """What turns one file into tokens, as `Pipeline.encode` does."""
+    from helpers.musicgen.pipeline import Pipeline
+
+    return partial(encode_file, Pipeline.open(bundle, options["provider"], threads=1).encode)
+
+
+WORKS = {  # what `batch` can do with a folder
+    "generate": Work(open_generations, like_the_sound, add_batch_knobs, ("text", *HOW, "tokens")),
+    "encode": Work(open_encoder, one_array_of_codes),
+}

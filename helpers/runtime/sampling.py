@@ -29,12 +29,7 @@ def token_noise(
     rows: np.ndarray | slice = slice(None),
 ) -> np.ndarray:
     """Gumbel noise for `rows` of logits (N, V). A place has its own noise, whatever else is masked."""
-    return gumbel(token_uniform(seed, keys, step, shape)[rows])
-
-
-def token_uniform(seed: int, keys: tuple[int, ...], step: int, shape: tuple[int, ...]) -> np.ndarray:
-    """The uniform noise behind `token_noise`, for all rows."""
-    return uniform_noise(seed, *keys, step, 0, shape=shape)
+    return gumbel(uniform_noise(seed, *keys, step, 0, shape=shape)[rows])
 
 
 def seeds_of(seed: Seed, n_items: int) -> list[int]:

@@ -35,12 +35,14 @@ class Layout:
     """How a graph's input and output relate.
 
     A frame is `step_in` places of the input's last axis and `step_out` places of the output's; an output
-    frame depends on `context` input frames on either side.
+    frame depends on `context` input frames on either side. No window has fewer than `shortest` frames, if so
+    many have arrived.
     """
 
     step_in: int
     step_out: int
     context: int
+    shortest: int = SHORTEST
 
     def windows(self, arrivals: Iterable[np.ndarray], size: int) -> Iterator[list[Window]]:
         """Cut what arrives into windows that keep `size` frames each: as many as each arrival completes.
@@ -53,18 +55,18 @@ class Layout:
         for arrived in arrivals:
             held = arrived if held is None else np.concatenate([held, arrived], axis=-1)
             last, complete = first + held.shape[-1] // self.step_in, []
-            while (end := max(start + size + self.context, SHORTEST)) <= last:
+            while (end := max(start + size + self.context, self.shortest)) <= last:
                 complete.append(self._window(held, first, start, end, start + size))
                 start += size
             yield complete
-            needed = max(0, start - max(self.context, SHORTEST))  # the last window may reach back that far
+            needed = max(0, start - max(self.context, self.shortest))  # the last may reach back so far
             held, first = held[..., (needed - first) * self.step_in :], needed
         if held is not None and start < last:
             yield [self._window(held, first, start, last, None)]
 
     def _window(self, held: np.ndarray, first: int, start: int, end: int, stop: int | None) -> Window:
         """Up to frame `end`, to keep the frames from `start` to `stop` (None: all that come)."""
-        begin = max(0, min(start - self.context, end - SHORTEST))
+        begin = max(0, min(start - self.context, end - self.shortest))
         x = held[..., (begin - first) * self.step_in : (end - first) * self.step_in]
         keep = slice(
             (start - begin) * self.step_out, None if stop is None else (stop - begin) * self.step_out

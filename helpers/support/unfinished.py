@@ -47,15 +47,37 @@ def directory(home: Path) -> Iterator[Path]:
             shutil.rmtree(path)
 
 
-def remove_abandoned(home: Path) -> None:
-    """Remove what this user's killed processes left unfinished in a directory; what is in doubt stays."""
+@contextlib.contextmanager
+def alone_in(home: Path) -> Iterator[None]:
+    """Keep others who ask this out of a directory. Raises BlockingIOError where another is in it."""
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(home, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:
+            pass  # a disk that has no locks
+        yield
+    finally:
+        os.close(handle)
+
+
+def remove_abandoned(home: Path, young: float = YOUNG) -> None:
+    """Remove what this user's killed processes left unfinished in a directory; what is in doubt stays.
+
+    young: seconds since it was last written, below which it is in doubt.
+    """
     if fcntl is None:
         return
     for path in home.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
             found = path.lstat()
             ours = found.st_uid == os.geteuid() and stat.S_IFMT(found.st_mode) in (stat.S_IFREG, stat.S_IFDIR)
-            if ours and time.time() - found.st_mtime > YOUNG:
+            if ours and time.time() - found.st_mtime >= young:
                 _remove_if_abandoned(path)
 
 

@@ -15,13 +15,13 @@ from helpers.runtime.sampling import (
     filter_typical,
     gumbel,
     log_sum_exp,
-    token_uniform,
     uniform_noise,
 )
 from helpers.support.config import LARGEST, is_whole, shown
 from helpers.support.errors import InputError
 
 Logits = Callable[[np.ndarray], np.ndarray]  # codes (B, C, T) -> (B, P, T, V) for the last P codebooks
+Noise = Callable[..., np.ndarray]  # (seed, *keys, shape=...) -> float32 in [0, 1), as `uniform_noise`
 SHARPEST, HOTTEST = 1e-6, 1e6  # temperatures beyond these leave float32 logits without order
 BLOCK = 128  # rows of logits that are sampled at once: with all that is computed of them they fit a cache
 
@@ -123,13 +123,18 @@ def n_remasked(step: int, n_steps: int, n_start: np.ndarray, n_now: np.ndarray) 
 
 
 def remask_noise(
-    seed: int, keys: tuple[int, ...], step: int, settings: Settings, n_places: int
+    seed: int,
+    keys: tuple[int, ...],
+    step: int,
+    settings: Settings,
+    n_places: int,
+    noise: Noise = uniform_noise,
 ) -> np.ndarray:
     """What is added to the confidence of each place, (N,): Gumbel noise that fades to nothing."""
     shake = 0.0 if settings.greedy else settings.mask_temperature * (1 - (step + 1) / settings.steps)
     if shake == 0:
         return np.zeros(n_places, np.float32)
-    return np.float32(shake) * gumbel(uniform_noise(seed, *keys, step, 1, shape=(n_places,)))
+    return np.float32(shake) * gumbel(noise(seed, *keys, step, 1, shape=(n_places,)))
 
 
 def keep_likely(logits: np.ndarray, settings: Settings) -> np.ndarray:
@@ -182,21 +187,23 @@ def advance(
     settings: Settings,
     seeds: Sequence[int],
     keys: tuple[int, ...],
+    noise: Noise = uniform_noise,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One step: logits (B, N, V) -> tokens (all filled), places to mask again, confidence, each (B, N).
 
-    `keys` tell apart the noise of stages and chunks. Places that were given count as infinitely confident.
+    `keys` tell apart the noise of stages and chunks, which `noise` makes. Places that were given count as
+    infinitely confident.
     """
     tokens, confidence = state.tokens.copy(), np.full(state.tokens.shape, np.inf, logits.dtype)
     for item, (masked, seed) in enumerate(zip(state.masked, seeds)):
         uniform = None
         if settings.samples_at(step):
-            uniform = token_uniform(seed, keys, step, logits.shape[1:])
+            uniform = noise(seed, *keys, step, 0, shape=logits.shape[1:])
         places = np.flatnonzero(masked)
         for rows in (places[first : first + BLOCK] for first in range(0, len(places), BLOCK)):
-            noise = None if uniform is None else gumbel(uniform[rows])
-            tokens[item, rows], confidence[item, rows] = choose(logits[item, rows], settings, noise)
-        confidence[item] += remask_noise(seed, keys, step, settings, len(masked))
+            shaken = None if uniform is None else gumbel(uniform[rows])
+            tokens[item, rows], confidence[item, rows] = choose(logits[item, rows], settings, shaken)
+        confidence[item] += remask_noise(seed, keys, step, settings, len(masked), noise)
     count = n_remasked(step, settings.steps, state.n_start, state.masked.sum(1))
     return tokens, least_confident(confidence, count), confidence
 
@@ -210,6 +217,7 @@ def decode_masked(
     settings: Settings,
     seeds: Sequence[int],
     keys: tuple[int, ...],
+    noise: Noise = uniform_noise,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Fill the masked places of `codes`; yield (codes, masked again, confidence), (B, C, T), after each step.
 
@@ -225,7 +233,7 @@ def decode_masked(
                 f"the model gives logits of shape {logits.shape}, not {wanted}; export it again."
             )
         logits = flatten(logits, 0)
-        filled, masked, confidence = advance(state, logits, step, settings, seeds, keys)
+        filled, masked, confidence = advance(state, logits, step, settings, seeds, keys, noise)
         yield (
             unflatten(filled, codes),
             unflatten(masked, np.zeros(codes.shape, bool)),

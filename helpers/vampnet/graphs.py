@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,6 +16,8 @@ from helpers.export.images import over_images
 from helpers.quantize import check_precision
 from helpers.vampnet.codec import Codec
 from helpers.vampnet.limits import limits
+from helpers.vampnet.one_file import check_opset as check_one_file
+from helpers.vampnet.one_file import write_one_file
 from helpers.vampnet.pipeline import STAGES
 from helpers.vampnet.weights import Models, pipeline_spec
 
@@ -83,14 +86,17 @@ def export_bundle(
     external_data: bool = False,
     on_graph: Callable[[str], object] = lambda name: None,
     precision: str = "fp32",
+    one_file: bool = False,
 ) -> Path:
     """Write the four graphs and `bundle.json` into the directory `out`, whole or not at all.
 
     `on_graph` is called with each graph's name before it is exported. `precision` is that of the
     transformers, one of `quantize.PRECISIONS`; with any but fp32 the codec becomes smaller too, where it
-    bears it. Raises InputError.
+    bears it. `one_file` adds `vamp.onnx`, all of it in one graph, see `one_file`. Raises InputError.
     """
     check_precision(precision)
+    if one_file:
+        check_one_file(opset)
     precisions = graph_precisions(precision)
     spec = pipeline_spec(models.codec.config, models.coarse.config, models.c2f.config)
     sources = {f"{name}.pth": checkpoint.sha256() for name, checkpoint in models.sources.items()}
@@ -108,9 +114,11 @@ def export_bundle(
         overlays = {"lora_sha256": json.dumps(loras[name])} if loras.get(name) else {}
         return {"source_sha256": json.dumps(_sources_of(name, sources)), **overlays}
 
+    composed = {"vamp": partial(write_one_file, spec, external_data)} if one_file else {}
     return write_bundle(
-        out, graphs_to_export(models), precisions, manifest, opset, external_data, on_graph, metadata
-    )
+        out, graphs_to_export(models), precisions, manifest, opset, external_data, on_graph, metadata,
+        composed=composed,
+    )  # fmt: skip
 
 
 def graph_precisions(precision: str) -> dict[str, str]:
@@ -120,5 +128,7 @@ def graph_precisions(precision: str) -> dict[str, str]:
 
 
 def _sources_of(graph: str, sources: dict[str, str]) -> dict[str, str]:
+    if graph == "vamp":
+        return sources
     names = ("codec.pth",) if graph.startswith("codec") else (f"{graph}.pth", "codec.pth")
     return {name: sources[name] for name in names}

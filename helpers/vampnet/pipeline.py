@@ -11,13 +11,13 @@ import numpy as np
 
 from helpers import audio as sound
 from helpers.audio.signal import positive
-from helpers.runtime.sampling import Seed, seeds_of
+from helpers.runtime.sampling import Seed, seeds_of, uniform_noise
 from helpers.runtime.session import CPU, Graph, open_graphs
 from helpers.runtime.windows import Layout, even_size, in_pieces
 from helpers.support.cores import n_cores
 from helpers.support.errors import InputError
 from helpers.vampnet import masks
-from helpers.vampnet.decoding import Settings, Step, decode_masked
+from helpers.vampnet.decoding import Noise, Settings, Step, decode_masked
 from helpers.vampnet.spec import Spec, read_spec
 
 STAGES = ("coarse", "c2f")
@@ -37,13 +37,14 @@ class Pipeline:
     """A VampNet: four functions from array to array, and what to do with them.
 
     `graphs` maps each name in GRAPHS to its function; `Pipeline.open` takes them from a bundle. The codec's
-    are called from `n_threads` threads at once.
+    are called from `n_threads` threads at once. `noise` may be set to another source than PCG64.
     """
 
     def __init__(self, spec: Spec, graphs: Mapping[str, Graph], n_threads: int = 1):
         self.spec = spec
         self.graphs = graphs
         self.n_threads = n_threads
+        self.noise: Noise = uniform_noise
         self.sample_rate, self.hop = spec.sample_rate, spec.hop
         self.n_codebooks, self.codebook_size, self.mask_token = (
             spec.n_codebooks,
@@ -277,7 +278,7 @@ class Pipeline:
             chunk_mask[:, :n_kept, n_real:] = 0
             run = decode_masked(
                 self.graphs[graph], np.pad(codes[..., frames], padding), chunk_mask, n_kept, self.mask_token,
-                settings, seeds, (STAGES.index(graph), i),
+                settings, seeds, (STAGES.index(graph), i), self.noise,
             )  # fmt: skip
             for step, arrays in enumerate(run):
                 filled, masked, confidence = (array[..., :n_real] for array in arrays)
@@ -312,6 +313,22 @@ class Pipeline:
         if stopped:
             return codes
         return self.fine(codes, mask, steps=fine_steps, chunk=fine_chunk, on_step=on_step, **settings)
+
+    def vamp_stream(
+        self, blocks: Iterable[np.ndarray], hop_seconds: float = 1.0, context_seconds: float = 0.5,
+        fade_seconds: float = 0.05, prompt=None, seed: int = 0, **settings: object,
+    ):  # fmt: skip
+        """Sound in, sound out, for as long as it comes: a `stream.VampStream` of float32 (n,) pieces.
+
+        blocks: sound (N,) at `sample_rate`, of any lengths, one after the other. Every hop_seconds a window
+        is vamped with context_seconds more on either side, as `vamp.vamp_audio` would vamp that sound alone
+        with this `vamp.Prompt`, these settings of `vamp`, and a seed that is one more for each window; where
+        two meet they are crossfaded for fade_seconds. As many samples come out as went in, a hop and a
+        context later (`delay_seconds`). Memory does not grow. Raises InputError.
+        """
+        from helpers.vampnet.stream import vamp_stream  # which is made of this class
+
+        return vamp_stream(self, blocks, hop_seconds, context_seconds, fade_seconds, prompt, seed, **settings)
 
     def _checked(self, codes: np.ndarray, at_least: int | None = None) -> np.ndarray:
         """Codes as int64, or an InputError: whole tokens, (B, C, T), nothing out of range."""

@@ -8,14 +8,19 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from helpers.quantize import PRECISIONS
+from helpers.runtime.counter import hashed_noise
 from helpers.runtime.sampling import token_noise
+from helpers.runtime.session import OnnxGraph
 from helpers.support.errors import InputError
 from helpers.transfer import on_numpy
+from helpers.vampnet import masks
 from helpers.vampnet.codec import Codec
 from helpers.vampnet.decoding import (
     Settings,
@@ -31,6 +36,7 @@ from helpers.vampnet.decoding import (
 from helpers.vampnet.fidelity import findings
 from helpers.vampnet.files import NAMES
 from helpers.vampnet.graphs import graph_precisions
+from helpers.vampnet.one_file import settings_as_inputs
 from helpers.vampnet.pipeline import GRAPHS, STAGES, Pipeline
 from helpers.vampnet.transformer import VampNet
 from helpers.vampnet.weights import Sources, pipeline_spec
@@ -77,9 +83,12 @@ def verify_bundle(
     if torch_pipeline.spec != onnx.spec:
         raise InputError(f"{bundle} was made from a model of another shape than the one in {directory}.")
     whole = [name for name, precision in precisions.items() if precision == "fp32"]
+    rows = compare(models, torch_pipeline, onnx, whole)
+    if "vamp.onnx" in manifest["sha256"]:
+        rows = chain(rows, compare_one_file(onnx, OnnxGraph(Path(bundle) / "vamp.onnx")))
     return certified(
         manifest,
-        compare(models, torch_pipeline, onnx, whole),
+        rows,
         findings(precisions, torch_pipeline, onnx),
         _file_problems(bundle, manifest, models),
         on_row,
@@ -245,6 +254,37 @@ def compare_logits(name: str, answer: Answer, exact: Exact, onnx: Pipeline) -> C
     batch, _, frames = answer.codes.shape
     difference = relative_difference(ours, theirs)
     return Comparison(name, batch, frames, best.size, different, ties, difference, margin)
+
+
+def compare_one_file(onnx: Pipeline, graph: OnnxGraph) -> Iterator[Comparison]:
+    """The graph with the loops inside beside the pipeline's loops, with the noise that both can make.
+
+    Their graphs are the same and their steps too, so that what PyTorch was compared with holds for both.
+    """
+    host, rng = Pipeline(onnx.spec, onnx.graphs, onnx.n_threads), np.random.default_rng(0)
+    host.noise, graph.keeps_memory = hashed_noise, False
+    lengths = (
+        1,
+        onnx.spec.c2f_chunk // 2,
+        onnx.spec.coarse_chunk + 20,
+    )  # the last takes two chunks of either
+    for frames, steps, greedy in zip(lengths, (12, 12, 3), (True, False, False)):
+        n_samples = max(frames, onnx.spec.shortest_input) * onnx.hop
+        audio = tones(1, 1, n_samples, onnx.sample_rate, 2000, rng)
+        codes = host.encode(audio, onnx.sample_rate, condition=False)
+        mask = masks.codebook_mask(masks.periodic(codes.shape, 7), 3)
+        ours = host.vamp(codes, mask, steps, greedy=greedy)
+        heard, theirs = graph(audio, mask, *settings_as_inputs(steps=steps, greedy=greedy))
+        if theirs.shape != ours.shape:
+            raise InputError(
+                f"vamp.onnx gives codes of shape {theirs.shape}, not {ours.shape}; export again."
+            )
+        what = f"vamp, {steps} steps, {'greedy' if greedy else 'sampled'}"
+        difference = relative_difference(host.decode(ours), heard)
+        different = int((ours != theirs).sum())
+        yield Comparison(what, 1, codes.shape[-1], int(mask.sum()), different, 0, difference)
+    for one in (graph, *onnx.graphs.values()):
+        one.close()
 
 
 NOISE = (0, 0)  # what the noise of a decoding depends on beside its seed: the transformer and the chunk
