@@ -1,4 +1,4 @@
-"""The commands: `python -m helpers inspect | download | export | verify`, and those that play a model.
+"""The commands: `python -m helpers inspect | download | export | verify | page`, and those that play a model.
 
 A mistake of the user's is one line on stderr and exit status 2, Ctrl-C is 130, a failed verification 1. What
 a command does is the model's own: its room is found by what the files hold. Each imports what it needs when
@@ -52,6 +52,11 @@ def parser() -> Parser:
     command.add_argument("--json", type=Path, metavar="FILE", help="write the result as a certificate")
     command.set_defaults(run=verify)
 
+    command = choices.add_parser("page", help="a bundle to one HTML file that plays it in a browser")
+    command.add_argument("bundle", type=Path, metavar="BUNDLE")
+    command.add_argument("--out", type=Path, required=True, metavar="PAGE.html", help="the file to write")
+    command.set_defaults(run=page)
+
     for room in rooms.ROOMS:
         its = rooms.door(room, "commands")
         for command in (choices.choices["export"], choices.choices["verify"]):
@@ -101,6 +106,11 @@ def verify(arguments: argparse.Namespace) -> int:
     if arguments.json:
         files.write_json(arguments.json, certificate.to_json())
     return 0 if certificate.passed else 1
+
+
+def page(arguments: argparse.Namespace) -> None:
+    """A bundle to one file that plays it in a browser."""
+    rooms.door(rooms.of_bundle(arguments.bundle), "commands").page(arguments)
 
 
 def refuse_others_options(arguments: argparse.Namespace, room: str) -> None:

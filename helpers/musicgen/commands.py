@@ -9,7 +9,7 @@ import numpy as np
 
 from helpers.support import files
 from helpers.support.commands import Parser, add_models, from_bundle, graph_progress, progress, wrote_bundle
-from helpers.support.errors import plain
+from helpers.support.errors import InputError, plain
 
 NUMBERS = (  # options of `generate`: type, default, what it is called, what it means
     ("seconds", float, 10.0, "S", "of the whole, the prompt included"),
@@ -48,6 +48,11 @@ def verify(arguments: argparse.Namespace):
             arguments.checkpoints, arguments.bundle, arguments.text_encoder, arguments.codec,
             lambda row: bar.update(),
         )  # fmt: skip
+
+
+def page(arguments: argparse.Namespace) -> None:
+    """There is no page for it yet. Raises InputError."""
+    raise InputError("a page plays a vampnet, and this bundle is a musicgen; play it with generate.")
 
 
 def add_options(command: argparse.ArgumentParser) -> None:

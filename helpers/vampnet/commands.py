@@ -1,4 +1,4 @@
-"""What the commands do with a VampNet: `export`, `verify` and `vamp`."""
+"""What the commands do with a VampNet: `export`, `verify`, `page` and `vamp`."""
 
 import argparse
 import contextlib
@@ -63,6 +63,23 @@ def verify(arguments: argparse.Namespace):
         return verify_bundle(
             arguments.checkpoints, arguments.bundle, arguments.lora, lambda row: bar.update()
         )
+
+
+def page(arguments: argparse.Namespace) -> None:
+    """A bundle as one file that plays it in a browser."""
+    from helpers.page import summary, write_page
+    from helpers.vampnet.pipeline import GRAPHS
+    from helpers.vampnet.spec import read_spec
+    from helpers.vampnet.vamp import PRESETS
+
+    content = {
+        "spec": vars(read_spec(arguments.bundle)),
+        "graphs": GRAPHS,
+        "presets": {name: vars(prompt) for name, prompt in PRESETS.items() if not prompt.onsets},
+        "about": summary(arguments.bundle, GRAPHS),
+    }
+    out = write_page(arguments.bundle, arguments.out, GRAPHS, content)
+    print(plain(f"wrote {out}: {out.stat().st_size / 1e6:.1f} MB; open it in a browser"))
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
