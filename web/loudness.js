@@ -22,8 +22,8 @@ function kWeighting(rate) {
   return [shelf, highPass];
 }
 
-/** Audio through the K-weighting, float32, zeros after it up to `length`. */
-function weighted(audio, rate, length) {
+/** The first n samples (zeros after the audio's end) through the K-weighting, float32, in so many. */
+function weighted(audio, n, rate, length) {
   const result = new Float32Array(length);
   const [first, second] = kWeighting(rate).map((sections) => ({ sections, z1: 0, z2: 0 }));
   const filter = (stage, x) => {
@@ -33,7 +33,7 @@ function weighted(audio, rate, length) {
     stage.z2 = b2 * x - a2 * y;
     return y;
   };
-  for (let i = 0; i < audio.length; i++) result[i] = filter(second, filter(first, audio[i]));
+  for (let i = 0; i < n; i++) result[i] = filter(second, filter(first, audio[i] ?? 0));
   return result;
 }
 
@@ -42,7 +42,7 @@ export function loudness(audio, rate) {
   const [block, step] = [Math.floor((rate * 2) / 5), Math.floor(rate / 10)];
   const n = Math.max(audio.length, Math.floor(rate / 2));
   const steps = Math.ceil((n - block) / step);
-  const samples = weighted(audio, rate, block + steps * step);
+  const samples = weighted(audio, n, rate, block + steps * step);
   const power = Array.from({ length: steps + 1 }, (_, i) => {
     let sum = 0;
     for (let at = i * step; at < i * step + block; at++) sum += samples[at] * samples[at];

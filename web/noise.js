@@ -135,7 +135,7 @@ export class Generator {
   doubles(n) {
     return Float64Array.from({ length: n }, () => {
       this.draw();
-      return ((this.high >>> 5) * 67108864 + (this.low >>> 6)) / 9007199254740992;
+      return (this.high * 2 ** 21 + (this.low >>> 11)) / 2 ** 53;
     });
   }
 }
