@@ -1,9 +1,9 @@
 """A bundle as one HTML file that plays it in a browser: from a double click, without server or network.
 
 The file has everything inside: the modules of `web/`, the widgets' own JavaScript, ONNX Runtime Web, and the
-graphs, as gzip in base64. A bundle may be a stranger's, so nothing of it is ever markup or script: what it says
-of itself is JSON in an element that no browser runs, and the page's policy lets one script run, known by its
-SHA-256, and no connection be made.
+graphs, as gzip in base64. A bundle may be a stranger's, so nothing of it is ever markup or script: what it
+says of itself is JSON in an element that no browser runs, and the page's policy lets one script run, known by
+its SHA-256, and no connection be made.
 """
 
 import base64
@@ -27,9 +27,9 @@ LARGEST = 300_000_000  # bytes of a bundle; browsers stop taking text at about t
 PIECE = 3 << 20  # bytes; a multiple of three needs no padding in base64
 # Each after those that it imports.
 MODULES = (
-    "ort.js", "noise.js", "sampling.js", "decoding.js", "masks.js", "windows.js", "loudness.js", "pipeline.js",
-    "worker.js", "models.js", "widget.js", "palette.js", "picture.js", "grid.js", "player.js", "wav.js", "knobs.js",
-    "tokens.js", "listening.js", "settings.js", "page.js",
+    "ort.js", "noise.js", "sampling.js", "decoding.js", "masks.js", "windows.js", "loudness.js",
+    "pipeline.js", "worker.js", "models.js", "widget.js", "palette.js", "picture.js", "grid.js", "player.js",
+    "wav.js", "knobs.js", "tokens.js", "listening.js", "settings.js", "page.js",
 )  # fmt: skip
 STYLES = ("player.css", "grid.css", "style.css")
 
@@ -79,7 +79,9 @@ def _graph_files(bundle: Path, graphs: Sequence[str]) -> dict[str, Path]:
             f"{bundle} has {size / 1e6:.0f} MB and a page takes {LARGEST / 1e6:.0f}; "
             "export it with --precision int8, or play it with the commands."
         )
-    for problem in changed_files(bundle, {path.name: described.get(path.name, "") for path in paths.values()}):
+    for problem in changed_files(
+        bundle, {path.name: described.get(path.name, "") for path in paths.values()}
+    ):
         raise InputError(f"{bundle}: {problem}; export the bundle again.")
     return paths
 

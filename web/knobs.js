@@ -20,7 +20,8 @@ export class Knobs {
     const type = isSwitch ? "checkbox" : knob.most === undefined ? "number" : "range";
     const input = element("input", { type, id: `knob-${knob.name}` });
     if (!isSwitch) Object.assign(input, { min: knob.least, max: knob.most ?? "", step: knob.step });
-    const label = element("label", { className: isSwitch ? "check" : "knob" });
+    // Said outright, because an output, too, could be what a label is for.
+    const label = element("label", { className: isSwitch ? "check" : "knob", htmlFor: input.id });
     if (isSwitch) label.append(input, knob.label);
     else label.append(element("span", { textContent: knob.label }), element("output"), input);
     input.oninput = () => this.tell(knob);

@@ -169,6 +169,7 @@ async function vampOnce() {
   const settings = how.values;
   if (!Number.isSafeInteger(settings.seed) || settings.seed < 0) throw new Error("the seed is a whole number, 0 or more");
   const input = state.versions[0].audio;
+  say("the model writes…");
   const progressed = showProgress(settings);
   const began = performance.now();
   tokens.begin();
@@ -190,7 +191,7 @@ async function vampOnce() {
 
 /** One take, or with "again" one from the other until it is stopped. */
 function vamp() {
-  return during("the model writes…", async () => {
+  return during("", async () => {
     for (;;) {
       await vampOnce();
       if (!at("again").checked) return;
@@ -226,9 +227,11 @@ async function saveSettings() {
 async function openSettings(file) {
   try {
     const { settings, mask } = read(await file.text(), spec);
-    how.set(settings);
     if (tokens.mask?.length !== mask.length) throw new Error("the mask of these settings is for a sound of another length");
+    how.set(settings);
     tokens.setMask(mask);
+    const other = Object.keys(settings).find((name) => how.values[name] !== settings[name]);
+    if (other) throw new Error(`this page cannot set ${other} as these settings have it`);
     say("settings as saved");
   } catch (error) {
     say(error.message, true);

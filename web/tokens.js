@@ -31,7 +31,13 @@ export class Tokens {
       message: HINT,
     });
     this.model.on("change:hidden", () => this.painted());
-    this.dispose = grid.render({ model: this.model, el: this.root });
+    const leave = grid.render({ model: this.model, el: this.root });
+    const fit = new ResizeObserver(() => this.onChange()); // the grid is drawn a moment later
+    fit.observe(this.root.querySelector("canvas"));
+    this.dispose = () => {
+      fit.disconnect();
+      leave();
+    };
     this.onChange();
   }
 
@@ -51,7 +57,7 @@ export class Tokens {
   begin() {
     this.busy = true;
     this.root.inert = true;
-    this.model.update({ message: "the model writes", tokens: Int32Array.from(this.codes) });
+    this.model.update({ message: "the model writes", tokens: Int32Array.from(this.codes), hidden: this.mask });
   }
 
   /** What the pipeline tells of a step. */

@@ -41,9 +41,9 @@ def in_javascript(*cases):
 def spec_of(rng, **changes):
     """A model of any sizes."""
     n_coarse = int(rng.integers(1, 4))
-    n_kept = int(rng.integers(0, n_coarse + 1))
+    n_codebooks, n_kept = n_coarse + int(rng.integers(1, 4)), int(rng.integers(0, n_coarse + 1))
     numbers = {
-        "sample_rate": RATE, "hop": int(rng.integers(2, 30)), "n_codebooks": n_coarse + int(rng.integers(1, 4)),
+        "sample_rate": RATE, "hop": int(rng.integers(2, 30)), "n_codebooks": n_codebooks,
         "codebook_size": int(rng.integers(9, 40)), "n_coarse_codebooks": n_coarse,
         "n_conditioning_codebooks": n_kept, "encoder_context": int(rng.integers(0, 3)),
         "decoder_context": int(rng.integers(0, 3)), "shortest_input": int(rng.integers(1, 3)),
@@ -186,7 +186,11 @@ def test_windows_are_the_same():
         cases.append({"does": "windows", "frames": frames, "size": size, "context": context})
         parts = Layout(1, 1, context).windows([np.arange(frames)[None, None]], size)
         wanted.append(
-            [[int(w.x[0, 0, 0]), int(w.x[0, 0, -1]) + 1, w.keep.start, w.keep.stop] for part in parts for w in part]
+            [
+                [int(w.x[0, 0, 0]), int(w.x[0, 0, -1]) + 1, w.keep.start, w.keep.stop]
+                for part in parts
+                for w in part
+            ]
         )
     assert in_javascript(*cases) == wanted
 
@@ -224,7 +228,8 @@ def vamp_case(rng):
     shape = (1, spec.n_codebooks, -(-n // spec.hop) + spec.shortest_input - 1)
     mask = (rng.random(shape) < rng.choice([0, 0.1, 0.7, 1])).astype(np.int64)
     settings = {
-        "seed": int(rng.integers(2**50)), "steps": int(rng.integers(1, 15)), "fine_steps": int(rng.integers(1, 5)),
+        "seed": int(rng.integers(2**50)),
+        "steps": int(rng.integers(1, 15)), "fine_steps": int(rng.integers(1, 5)),
         "temperature": float(rng.choice([0.3, 1, 1.7])), "mask_temperature": float(rng.choice([0, 3, 10.5])),
         "greedy": bool(rng.random() < 0.2), "typical_mass": [None, 0.2, 0.9][rng.integers(3)],
         "typical_min_tokens": int(rng.integers(1, 9)), "top_p": [None, 0.5, 0.95][rng.integers(3)],
@@ -243,15 +248,13 @@ def test_a_vamp_has_the_same_tokens(seed):
         for spec, audio, mask, settings in drawn
     ]  # fmt: skip
     for made, (spec, audio, mask, settings) in zip(in_javascript(*cases), drawn):
-        steps = []
-        wanted = vamp_audio(
-            Pipeline(spec, graphs_of(spec)), audio[None], RATE, mask,
-            on_step=lambda step: steps.append([step.stage, step.chunk, step.step]), **settings,
-        )  # fmt: skip
+        seen = []
+        pipeline = Pipeline(spec, graphs_of(spec))
+        wanted = vamp_audio(pipeline, audio[None], RATE, mask, on_step=seen.append, **settings)
         assert made["input"] == wanted.codes_in.ravel().tolist()
         assert made["codes"] == wanted.codes_out.ravel().tolist()
         assert made["mask"] == wanted.mask.ravel().tolist()
-        assert made["steps"] == steps
+        assert made["steps"] == [[step.stage, step.chunk, step.step] for step in seen]
         assert np.abs(np.array(made["audio"]) - wanted.audio[0]).max() < 1e-6
         assert made["missing"] == pytest.approx(wanted.missing_db, abs=1e-6)
 

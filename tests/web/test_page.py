@@ -131,12 +131,16 @@ def test_one_script_runs_and_the_policy_knows_it(elements):
         assert f"'sha256-{digest}'" in policy
     assert policy.startswith("default-src 'none'") and "connect-src" not in policy
     assert "unsafe-inline" not in policy and "'unsafe-eval'" not in policy
-    assert not [about for _, about in elements.found if "src" in about or any(key.startswith("on") for key in about)]
+    assert not [
+        about for _, about in elements.found if "src" in about or any(key.startswith("on") for key in about)
+    ]
 
 
 def test_what_a_bundle_says_is_never_markup(bundle, tmp_path, elements):
     tools, stored = {HOSTILE: HOSTILE}, {"coarse": HOSTILE, HOSTILE: "fp32"}
-    copied = changed(bundle, tmp_path / "<img src=x onerror=alert(1)>", tools=tools, precision=stored, extra=HOSTILE)
+    copied = changed(
+        bundle, tmp_path / "<img src=x onerror=alert(1)>", tools=tools, precision=stored, extra=HOSTILE
+    )
     assert main(["page", str(copied), "--out", str(tmp_path / "page.html")]) == 0
     found = Elements((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert found.found == elements.found
@@ -158,6 +162,12 @@ def test_a_musicgen_is_refused(tmp_path, capsys):
     (tmp_path / "bundle.json").write_text('{"model": "musicgen"}')
     assert "a page plays a vampnet" in one_line(capsys, tmp_path, "--out", tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
+
+
+@pytest.mark.parametrize("rate", [4000, 192_000])
+def test_rates_that_no_browser_plays_are_refused(bundle, tmp_path, capsys, rate):
+    copied = changed(bundle, tmp_path / "bundle", sample_rate=rate)
+    assert f"at {rate} Hz" in one_line(capsys, copied, "--out", tmp_path / "page.html")
 
 
 def test_what_is_no_bundle_is_refused(tmp_path, capsys):
