@@ -1,4 +1,4 @@
-"""The commands: `python -m helpers inspect | download | export | verify | batch`, and those that play.
+"""The commands: `python -m helpers inspect | download | export | verify | batch | page`, and those that play.
 
 A mistake of the user's is one line on stderr and exit status 2, Ctrl-C is 130, a failed verification 1. What
 a command does is the model's own: its room is found by what the files hold. Each imports what it needs when
@@ -53,6 +53,11 @@ def parser() -> Parser:
     command.add_argument("--bundle", type=Path, required=True, metavar="BUNDLE")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the result as a certificate")
     command.set_defaults(run=verify)
+
+    command = choices.add_parser("page", help="a bundle to one HTML file that plays it in a browser")
+    command.add_argument("bundle", type=Path, metavar="BUNDLE")
+    command.add_argument("--out", type=Path, required=True, metavar="PAGE.html", help="the file to write")
+    command.set_defaults(run=page)
 
     command = choices.add_parser("batch", help="vamp, generate or encode every sound of a folder")
     kinds = command.add_subparsers(required=True, metavar="WHAT", parser_class=Parser)
@@ -125,6 +130,11 @@ def batch(kind: str, arguments: argparse.Namespace) -> int:
     if kind not in works:
         raise InputError(f"{arguments.bundle} is a {room}'s; with a folder it can {' and '.join(works)}.")
     return run_batch(kind, room, works[kind], arguments)
+
+
+def page(arguments: argparse.Namespace) -> None:
+    """A bundle to one file that plays it in a browser."""
+    rooms.door(rooms.of_bundle(arguments.bundle), "commands").page(arguments)
 
 
 def refuse_others_options(arguments: argparse.Namespace, room: str, adding: str) -> None:

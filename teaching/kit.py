@@ -18,7 +18,7 @@ from teaching import originals
 COURSE = (
     ".ci", ".gitattributes", ".github", ".gitignore", "CITATION.cff", "CONTRIBUTING.md", "LICENSE",
     "README.md", "course.py", "data", "environment.yml", "helpers", "models", "notebooks", "pyproject.toml",
-    "requirements.lock", "teaching", "tests", "workshop",
+    "requirements.lock", "teaching", "tests", "web", "workshop",
 )  # fmt: skip
 WHEELS, NOTE = "wheels", "kit.json"  # in the kit; in its wheels
 OLDEST_GLIBC = 5  # 2.5: the first that wheels with a version in their name can be for

@@ -62,3 +62,19 @@ def onnx_pipeline(bundle):
     from helpers.vampnet.pipeline import Pipeline
 
     return Pipeline.open(bundle)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A running Chromium, for the tests marked `browser`."""
+    import browser
+
+    reason = "playwright is not installed: pip install -e '.[browser]'"
+    playwright = pytest.importorskip("playwright.sync_api", reason=reason)
+    with playwright.sync_playwright() as running:
+        path = browser.chromium_path(running)
+        if path is None:
+            pytest.skip("there is no Chromium: python -m playwright install chromium")
+        opened = running.chromium.launch(executable_path=path)
+        yield opened
+        opened.close()

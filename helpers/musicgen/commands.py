@@ -12,7 +12,7 @@ import numpy as np
 from helpers.batch import Work, encode_file, like_the_sound, one_array_of_codes
 from helpers.support import files
 from helpers.support.commands import Parser, add_models, from_bundle, graph_progress, progress, wrote_bundle
-from helpers.support.errors import plain
+from helpers.support.errors import InputError, plain
 
 NUMBERS = (  # options of `generate`: type, default, what it is called, what it means
     ("seconds", float, 10.0, "S", "of the whole, the prompt included"),
@@ -51,6 +51,11 @@ def verify(arguments: argparse.Namespace):
             arguments.checkpoints, arguments.bundle, arguments.text_encoder, arguments.codec,
             lambda row: bar.update(),
         )  # fmt: skip
+
+
+def page(arguments: argparse.Namespace) -> None:
+    """There is no page for it yet. Raises InputError."""
+    raise InputError("a page plays a vampnet, and this bundle is a musicgen; play it with generate.")
 
 
 def add_options(command: argparse.ArgumentParser) -> None:

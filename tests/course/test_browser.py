@@ -8,8 +8,7 @@ import browser
 import nbformat
 import numpy as np
 import pytest
-from browser import ROOT, Lab, PlayerOnPage
-from scipy.signal import correlate
+from browser import ROOT, Lab, PlayerOnPage, place
 
 pytestmark = pytest.mark.browser
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
@@ -65,20 +64,6 @@ live
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    """A running Chromium."""
-    reason = "playwright is not installed: pip install -e '.[browser]'"
-    playwright = pytest.importorskip("playwright.sync_api", reason=reason)
-    with playwright.sync_playwright() as running:
-        path = browser.chromium_path(running)
-        if path is None:
-            pytest.skip("there is no Chromium: python -m playwright install chromium")
-        opened = running.chromium.launch(executable_path=path)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture(scope="module")
 def server(chromium, tmp_path_factory):
     """JupyterLab on a copy of the course."""
     folder = browser.course_in(tmp_path_factory.mktemp("course"))
@@ -124,17 +109,6 @@ def check_sound(heard: np.ndarray) -> None:
     """Fails when there was nothing to hear."""
     level = float(np.sqrt(np.mean(heard**2))) if heard.size else 0.0
     assert level > SILENCE, f"silence: {heard.size} samples at {level:.1e}"
-
-
-def place(piece: np.ndarray, version: np.ndarray) -> tuple[int, float]:
-    """The sample of a version where a piece of sound is, and how alike the two are there, up to 1."""
-    products = correlate(version, piece, "valid", method="fft")
-    energy = np.concatenate([[0.0], np.cumsum(np.square(version, dtype=float))])
-    norms = np.sqrt(energy[len(piece) :] - energy[: -len(piece)]) * np.linalg.norm(piece)
-    # Without the norms, a louder place that is a little alike could win.
-    alike = products / np.maximum(norms, 1e-9 * norms.max())
-    at = int(alike.argmax())
-    return at, float(alike[at])
 
 
 def offset_at_switch(heard: np.ndarray, rate: int, before: np.ndarray, after: np.ndarray) -> float:

@@ -200,7 +200,8 @@ function render({ model, el }) {
   function adapt() {
     canvas.tabIndex = editable() ? 0 : -1;
     canvas.dataset.lmSuppressShortcuts = "true";
-    canvas.setAttribute("role", "img");
+    canvas.setAttribute("role", editable() ? "application" : "img"); // its keys reach it, and where it is is said
+    status.setAttribute("aria-live", editable() ? "polite" : "off");
     canvas.setAttribute("aria-label", model.get("message"));
     cancelAnimationFrame(waiting);
     waiting = requestAnimationFrame(draw); // by then it is in the page and has its colours
