@@ -6,9 +6,12 @@ Runs in the course's environment: `python course.py build`.
 import base64
 import html
 import io
+import json
 import re
 import time
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbclient
@@ -22,6 +25,7 @@ from helpers.support import commands
 from helpers.support.commands import Parser
 from helpers.support.errors import InputError, first_line
 from helpers.support.files import written_whole
+from teaching.search import as_data
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE, WIDGETS, NOTEBOOKS = ROOT / "teaching", ROOT / "helpers" / "lesson" / "widgets", ROOT / "notebooks"
@@ -56,19 +60,39 @@ PAGE = """<!doctype html>
 """
 
 
+GITHUB = "https://github.com/"
+ELSEWHERE = """<p class="elsewhere">Open it where it runs: <a href="{binder}">Binder</a> (takes minutes to
+start), <a href="{colab}">Colab</a> (first run a cell with
+<code>!git clone --depth 1 {repository} course</code>, then <code>%cd course</code> and <code>!pip install -c requirements.lock .</code>), or on your own computer, with
+<a href="{repository}">the course</a> and <code>python course.py</code>.</p>
+"""
+SEARCH = """<section class="search">
+<label for="search">Search the course</label> <input id="search" type="search" autocomplete="off">
+<p id="found-count" role="status"></p>
+<ol id="found"></ol>
+<script type="application/json" id="sections">{data}</script>
+<script type="module">
+{script}</script>
+</section>
+"""
+
+
 def build(to: Path, notebooks: Sequence[Path]) -> None:
     """Execute the notebooks, write a page for each, the glossary and an index. Raises InputError."""
-    names = [path.stem for path in notebooks]
+    names, elsewhere = [path.stem for path in notebooks], Elsewhere(repository())
+    texts = {}
     for path in notebooks:
         started = time.monotonic()
-        page = as_page(executed(path), [*names, GLOSSARY])
+        notebook = executed(path)
+        page = as_page(notebook, [*names, GLOSSARY], elsewhere.links(path.name))
         write(to / f"{path.stem}.html", page)
+        texts[f"{path.stem}.html"] = notebook
         print(f"{path.stem}: {time.monotonic() - started:.0f} s, {len(page) / 1e6:.1f} MB", flush=True)
     glossary = NOTEBOOKS / f"{GLOSSARY}.md"
     if glossary.is_file():
-        text = glossary.read_text(encoding="utf-8")
-        write(to / f"{GLOSSARY}.html", as_page(prose(text), names))
-    write(to / "index.html", as_page(index(), [*names, GLOSSARY]))
+        texts[f"{GLOSSARY}.html"] = text = prose(glossary.read_text(encoding="utf-8"))
+        write(to / f"{GLOSSARY}.html", as_page(text, names))
+    write(to / "index.html", as_page(index(), [*names, GLOSSARY], after=search_form(texts)))
     print(f"Open {to / 'index.html'}")
 
 
@@ -106,8 +130,48 @@ def index() -> NotebookNode:
     return prose(f"# {TITLE}\n\n{course_map}{glossary}")
 
 
-def as_page(notebook: NotebookNode, pages: Sequence[str]) -> str:
-    """A whole HTML file; links to the notebooks and texts in `pages` lead to their pages."""
+@dataclass(frozen=True)
+class Elsewhere:
+    """Where a notebook can be opened; nowhere while nobody has said where the course is."""
+
+    repository: str
+
+    def links(self, notebook: str) -> str:
+        """A line of HTML, or nothing."""
+        if not self.repository:
+            return ""
+        place = self.repository.removeprefix(GITHUB)
+        binder = f"https://mybinder.org/v2/gh/{place}/main?labpath=notebooks/{notebook}"
+        colab = f"https://colab.research.google.com/github/{place}/blob/main/notebooks/{notebook}"
+        return ELSEWHERE.format(
+            repository=html.escape(self.repository), binder=html.escape(binder), colab=html.escape(colab)
+        )
+
+
+def repository(project: Path = ROOT / "pyproject.toml") -> str:
+    """The course's address on GitHub, from the one place that says it, or "". Raises InputError."""
+    address = (
+        tomllib.loads(project.read_text(encoding="utf-8"))
+        .get("tool", {})
+        .get("course", {})
+        .get("repository", "")
+    )
+    if address and not re.fullmatch(re.escape(GITHUB) + r"[\w.-]+/[\w.-]+", address):
+        raise InputError(f"{project.name}: tool.course.repository should be {GITHUB}OWNER/NAME, or empty.")
+    return address
+
+
+def search_form(texts: Mapping[str, NotebookNode]) -> str:
+    """A field to search all pages with, what it looks through, and its script."""
+    data = json.dumps(as_data(texts)).replace("<", "\\u003c")  # no `<` can end the element
+    return SEARCH.format(data=data, script=(HERE / "search.js").read_text(encoding="utf-8"))
+
+
+def as_page(notebook: NotebookNode, pages: Sequence[str], before: str = "", after: str = "") -> str:
+    """A whole HTML file; links to the notebooks and texts in `pages` lead to their pages.
+
+    before, after: HTML round the notebook's own.
+    """
     exporter = HTMLExporter(template_name="basic", embed_images=True)
     exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
     body, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"path": str(NOTEBOOKS)}})
@@ -120,7 +184,7 @@ def as_page(notebook: NotebookNode, pages: Sequence[str]) -> str:
         title=html.escape(heading[1]) if heading else TITLE,
         course=TITLE,
         style=style(has_player),
-        body=body,
+        body=before + body + after,
         script=f"<script type='module'>\n{script()}</script>" if has_player else "",
     )
 

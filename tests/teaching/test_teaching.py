@@ -520,7 +520,49 @@ def test_pages_ask_for_nothing_outside_themselves(built):
 
 
 def test_a_page_without_a_player_has_no_script(built):
-    assert "<script" not in (built / "index.html").read_text(encoding="utf-8")
+    assert "<script" not in (built / "GLOSSARY.html").read_text(encoding="utf-8")
+
+
+def test_the_index_can_be_searched(built):
+    page = (built / "index.html").read_text(encoding="utf-8")
+    data = re.search(r'id="sections">(.*?)</script>', page, re.DOTALL)[1]
+    found = {(one["page"], one["heading"]): one for one in json.loads(data)}
+    assert set(found) == {("00 One", "00 One"), ("00 One", "The map"), ("01 Two", "01 Two"),
+                          ("Glossary", "Glossary"), ("Glossary", "seed")}  # fmt: skip
+    seed = found["Glossary", "seed"]
+    assert seed["address"] == "GLOSSARY.html#seed" and seed["words"] == "A number. One"
+    assert "W =" not in found["01 Two", "01 Two"]["words"]
+
+
+@pytest.mark.parametrize("hostile", ["</script><script>alert(1)", "<img src=x onerror=alert(1)>"])
+def test_what_is_searched_is_data(hostile):
+    form = pages.search_form({"x.html": pages.prose(f"# A\n\n`{hostile}`")})
+    assert form.count("</script>") == 2 and "<img" not in form and "alert(1)>" not in form
+
+
+def test_pages_link_to_where_they_run_once_the_course_has_an_address(tmp_path):
+    project = tmp_path / "pyproject.toml"
+    write(project, '[tool.course]\nrepository = "https://github.com/me/course"\n')
+    line = pages.Elsewhere(pages.repository(project)).links("03_x.ipynb")
+    assert 'href="https://mybinder.org/v2/gh/me/course/main?labpath=notebooks/03_x.ipynb"' in line
+    assert 'href="https://colab.research.google.com/github/me/course/blob/main/notebooks/03_x.ipynb"' in line
+    assert pages.Elsewhere("").links("03_x.ipynb") == "" == pages.repository(ROOT / "pyproject.toml")
+    write(project, '[tool.course]\nrepository = "javascript:alert(1)"\n')
+    with refused("should be https://github.com/OWNER/NAME"):
+        pages.repository(project)
+
+
+@pytest.mark.browser
+def test_the_search_finds_words_anywhere(built, chromium):
+    page = chromium.new_page()
+    page.goto((built / "index.html").as_uri())
+    page.fill("#search", "a NUMBER")
+    assert page.inner_text("#found a") == "Glossary: seed" and "A number" in page.inner_text("#found p")
+    page.click("#found a")
+    assert page.url.endswith("GLOSSARY.html#seed")
+    page.go_back()
+    page.fill("#search", "nowhere at all")
+    assert page.inner_text("#found-count") == "0 sections" and page.locator("#found li").count() == 0
 
 
 def test_a_notebook_that_fails_is_named(tmp_path, monkeypatch):
