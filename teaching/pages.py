@@ -63,7 +63,8 @@ PAGE = """<!doctype html>
 GITHUB = "https://github.com/"
 ELSEWHERE = """<p class="elsewhere">Open it where it runs: <a href="{binder}">Binder</a> (takes minutes to
 start), <a href="{colab}">Colab</a> (first run a cell with
-<code>!git clone --depth 1 {repository} course</code>, then <code>%cd course</code> and <code>!pip install -c requirements.lock .</code>), or on your own computer, with
+<code>!git clone --depth 1 {repository} course</code>, then <code>%cd course</code> and
+<code>!pip install -c requirements.lock .</code>), or on your own computer, with
 <a href="{repository}">the course</a> and <code>python course.py</code>.</p>
 """
 SEARCH = """<section class="search">
