@@ -27,8 +27,9 @@ def gumbel(nodes: Nodes, key: ir.Value, places: ir.Value) -> ir.Value:
     """Gumbel noise, float32, for places of a stream, int32; `key` is its first key."""
     second = _mixed(nodes, nodes.BitwiseXor(key, np.uint32(SECOND)))
     bits = _mixed(nodes, nodes.cast(nodes.Add(places, nodes.cast(key, INT32)), UINT32), second)
-    bits = nodes.cast(nodes.BitShift(bits, np.uint32(32 - N_BITS), direction="RIGHT"), ir.DataType.DOUBLE)
-    uniform = nodes.Max(nodes.Mul(bits, np.float64(2.0**-N_BITS)), np.float64(LEAST_UNIFORM))
+    bits = nodes.cast(nodes.BitShift(bits, np.uint32(32 - N_BITS), direction="RIGHT"), ir.DataType.FLOAT)
+    uniform = nodes.Max(nodes.Mul(bits, np.float32(2.0**-N_BITS)), np.float32(LEAST_UNIFORM))  # all exact
+    uniform = nodes.cast(uniform, ir.DataType.DOUBLE)
     return nodes.Neg(nodes.cast(nodes.Log(nodes.Neg(nodes.Log(uniform))), ir.DataType.FLOAT))
 
 

@@ -22,7 +22,7 @@ from helpers.vampnet.files import MODELS
 from helpers.vampnet.graphs import export_bundle
 from helpers.vampnet.one_file import SETTINGS, settings_as_inputs, write_one_file
 from helpers.vampnet.pipeline import Pipeline
-from helpers.vampnet.proof import verify_bundle
+from helpers.vampnet.proof import compare_one_file, verify_bundle
 from helpers.vampnet.weights import load_models
 from helpers.verify import tones
 
@@ -81,7 +81,7 @@ def test_the_golden_checkpoint(golden_pair, frames, how):
 
 
 @pytest.mark.parametrize("frames", LENGTHS)
-@pytest.mark.parametrize("how", [{"greedy": True, "steps": 3}, {"seed": 1, "steps": 3}])
+@pytest.mark.parametrize("how", [{"greedy": True, "steps": 2}, {"seed": 1, "steps": 3}])
 def test_the_courses_checkpoint(course_pair, frames, how):
     assert agrees(course_pair, frames, **how)
 
@@ -165,9 +165,8 @@ def test_export_and_verify(golden_dir, tmp_path, capsys):
     embedding = next(one for one in model.graph.initializer if one.name.startswith("coarse/"))
     embedding.raw_data = bytes(len(embedding.raw_data))
     onnx.save(model, bundle / "vamp.onnx")
-    certificate = verify_bundle(golden_dir, bundle)
-    assert not certificate.passed and any("vamp.onnx" in line for line in certificate.problems)
-    assert not all(row.passed for row in certificate.rows if row.graph == "vamp")
+    rows = list(compare_one_file(Pipeline.open(bundle), OnnxGraph(bundle / "vamp.onnx")))
+    assert not any(row.passed for row in rows[1:])  # one frame alone keeps its ends, and nothing is left
 
 
 # --- the noise
