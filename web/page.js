@@ -72,7 +72,8 @@ function showAbout() {
     [dt.textContent, dd.textContent] = [term, text];
     at("about").append(dt, dd);
   }
-  at("licence").textContent = at("runtime-licence").textContent;
+  const opened = () => (at("licence").textContent = JSON.parse(at("runtime-licence").textContent));
+  at("details").addEventListener("toggle", opened, { once: true }); // it is long
 }
 
 function setBusy(busy) {
