@@ -126,7 +126,8 @@ def _policy(script: str, style: str) -> str:
 def _write_data(file: TextIO, paths: Mapping[str, Path], content: Mapping[str, object]) -> None:
     """The page's data, each in an element that no browser runs."""
     file.write(f'<script type="application/json" id="bundle">{_as_json(content)}</script>\n')
-    file.write(f'<script type="text/plain" id="runtime-licence">{html.escape(_text("LICENSE"))}</script>\n')
+    licence = f"{_text('LICENSE')}\n\n{_text('ThirdPartyNotices.txt')}"
+    file.write(f'<script type="application/json" id="runtime-licence">{_as_json(licence)}</script>\n')
     runtime = (WEB / "runtime" / "ort.wasm.gz").read_bytes()
     _write_element(file, "runtime", [base64.b64encode(runtime).decode()])
     for name, path in paths.items():

@@ -1,6 +1,6 @@
 // Masked iterative decoding, as helpers/vampnet/decoding.py has it (MaskGIT, Chang et al. 2022; VampNet,
 // arXiv 2307.04686): all masked tokens are sampled at once, the least certain are masked again, fewer at each
-// step. Codes and masks are Int32Array, codebook after codebook; mask 1 = generate; MASK is the codebook size.
+// step. Codes (Int32Array) and masks (1 = generate) go codebook after codebook; MASK is the codebook size.
 
 import { Generator, gumbel } from "./noise.js";
 import { filterTopP, filterTypical, logSumExp } from "./sampling.js";

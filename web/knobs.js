@@ -6,8 +6,8 @@ function element(tag, properties = {}) {
 
 export class Knobs {
   /**
-   * table: { name, label, least, most, step, value } for a slider, with `off: true` where the least means null
-   * and `all: true` where the most does; without `least` a switch, without `most` a number to type.
+   * table: { name, label, least, most, step, value } for a slider, with `off: true` where the least
+   * means null and `all: true` where the most does; no `least` makes a switch, no `most` a number to type.
    */
   constructor(root, table, onChange = () => {}) {
     this.table = table;

@@ -27,13 +27,22 @@ export class Listening {
     this.versions = versions;
     if (goesOn) {
       await this.player.transport.rearrange(() => this.sendAudio());
-      this.model.set("labels", versions.map(({ name }) => name));
+      this.model.set(
+        "labels",
+        versions.map(({ name }) => name),
+      );
       await Promise.all(versions.map((_, index) => this.sendPicture(index)));
     } else {
       this.dispose();
       this.root.replaceChildren();
       this.model = new WidgetModel(
-        { labels: versions.map(({ name }) => name), sample_rate: this.sampleRate, gain_db: 0, message: "", asks: false },
+        {
+          labels: versions.map(({ name }) => name),
+          sample_rate: this.sampleRate,
+          gain_db: 0,
+          message: "",
+          asks: false,
+        },
         ({ want, index }) => (want === "audio" ? this.sendAudio() : this.sendPicture(index)),
       );
       this.dispose = player.render({ model: this.model, el: this.root });

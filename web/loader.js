@@ -1,7 +1,7 @@
 /**
  * Starts one of the page's modules. modules: [name, source], each after those that it imports. Each becomes a
  * Blob; where it names another, "./name.js", stands that one's address, so that no server has to be asked.
- * A page from a file may hand no module to a worker: "./worker.js" stands for a script that does all this there.
+ * A page from a file may hand no module to a worker: "./worker.js" is a script that does all this there.
  */
 function start(modules, entry) {
   const addressOf = (text) => URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
@@ -11,7 +11,7 @@ function start(modules, entry) {
     const known = (_, other) => JSON.stringify(other === "worker.js" ? worker : addresses[other]);
     addresses[name] = addressOf(source.replace(/"\.\/([\w.]+\.js)"/g, known));
   }
-  import(addresses[entry]).catch((error) => setTimeout(() => reportError(error))); // so that the page hears of it
+  import(addresses[entry]).catch(reportError); // so that the page hears of it
 }
 
 start(MODULES, "page.js");

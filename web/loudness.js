@@ -14,7 +14,11 @@ function kWeighting(rate) {
   let [cos, alpha] = biquad(1500, 1 / Math.sqrt(2));
   const slope = 2 * Math.sqrt(a) * alpha;
   const shelf = rounded(
-    [a * (a + 1 + (a - 1) * cos + slope), -2 * a * (a - 1 + (a + 1) * cos), a * (a + 1 + (a - 1) * cos - slope)],
+    [
+      a * (a + 1 + (a - 1) * cos + slope),
+      -2 * a * (a - 1 + (a + 1) * cos),
+      a * (a + 1 + (a - 1) * cos - slope),
+    ],
     [a + 1 - (a - 1) * cos + slope, 2 * (a - 1 - (a + 1) * cos), a + 1 - (a - 1) * cos - slope],
   );
   [cos, alpha] = biquad(38, 0.5);

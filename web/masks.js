@@ -34,12 +34,23 @@ function periodic(nFrames, period, width, roll) {
 
 /** Per frame: 0 in the first `nPrefix` and the last `nSuffix`. */
 function inpaint(nFrames, nPrefix, nSuffix) {
-  return Uint8Array.from({ length: nFrames }, (_, frame) => (frame < nPrefix || frame >= nFrames - nSuffix ? 0 : 1));
+  return Uint8Array.from({ length: nFrames }, (_, frame) =>
+    frame < nPrefix || frame >= nFrames - nSuffix ? 0 : 1,
+  );
 }
 
-/** The mask of a prompt: a place is generated if every rule says so; dropout and the codebook rule come last. */
+/** The mask of a prompt: a place is generated if every rule says so; dropout and codebooks come last. */
 export function maskOf(prompt, spec, nFrames, seed) {
-  const { periodic: period, width, roll, prefix, suffix, random, dropout, codebooks } = { ...PROMPT, ...prompt };
+  const {
+    periodic: period,
+    width,
+    roll,
+    prefix,
+    suffix,
+    random,
+    dropout,
+    codebooks,
+  } = { ...PROMPT, ...prompt };
   const rng = new Generator([seed, MASK_NOISE]);
   const inTime = periodic(nFrames, period, width, roll);
   const between = inpaint(nFrames, secondsToFrames(prefix, spec), secondsToFrames(suffix, spec));

@@ -1,4 +1,4 @@
-// numpy's random numbers, bit for bit: SeedSequence makes the state, PCG64 (XSL-RR, O'Neill 2014) the numbers.
+// numpy's random numbers, bit for bit: SeedSequence makes the state, PCG64 (O'Neill 2014) the numbers.
 
 const POOL = 4; // words of 32 bits
 const LIMBS = 8; // of 16 bits: products of two, and sums of eight products, are exact in a double

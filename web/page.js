@@ -20,7 +20,15 @@ const RULES = [
   { name: "periodic", label: "keep one frame in", least: 0, most: 32, step: 1, value: 7 },
   { name: "width", label: "so many frames wide", least: 1, most: 9, step: 1, value: 1 },
   { name: "roll", label: "moved right (frames)", least: 0, most: 32, step: 1, value: 0 },
-  { name: "codebooks", label: "codebooks kept", least: 0, most: nBooks, step: 1, value: Math.min(3, nBooks), all: true },
+  {
+    name: "codebooks",
+    label: "codebooks kept",
+    least: 0,
+    most: nBooks,
+    step: 1,
+    value: Math.min(3, nBooks),
+    all: true,
+  },
   { name: "prefix", label: "keep the first (s)", least: 0, most: 10, step: 0.05, value: 0 },
   { name: "suffix", label: "keep the last (s)", least: 0, most: 10, step: 0.05, value: 0 },
   { name: "random", label: "share to write", least: 0, most: 1, step: 0.05, value: 1 },
@@ -64,7 +72,8 @@ function showAbout() {
     [dt.textContent, dd.textContent] = [term, text];
     at("about").append(dt, dd);
   }
-  at("licence").textContent = at("runtime-licence").textContent;
+  const opened = () => (at("licence").textContent = JSON.parse(at("runtime-licence").textContent));
+  at("details").addEventListener("toggle", opened, { once: true }); // it is long
 }
 
 function setBusy(busy) {
@@ -97,9 +106,13 @@ async function takeSound(name, audio) {
   state.versions = [{ name, audio }];
   at("sound-name").textContent = `${name}, ${(audio.length / spec.sample_rate).toFixed(1)} s`;
   for (const id of ["listen", "keep", "how"]) at(id).hidden = false;
-  for (const name of ["prefix", "suffix"]) rules.limit(name, Math.ceil((audio.length / spec.sample_rate) * 20) / 20);
+  for (const name of ["prefix", "suffix"])
+    rules.limit(name, Math.ceil((audio.length / spec.sample_rate) * 20) / 20);
   const isNew = tokens.codes?.length !== codes.length;
-  tokens.show(codes, isNew ? maskOf(rules.values, spec, codes.length / nBooks, how.values.seed) : tokens.mask);
+  tokens.show(
+    codes,
+    isNew ? maskOf(rules.values, spec, codes.length / nBooks, how.values.seed) : tokens.mask,
+  );
   await listening.show(state.versions, 0);
 }
 
@@ -159,7 +172,11 @@ function showProgress(settings) {
   const nFrames = tokens.codes.length / nBooks;
   const count = (length, steps) => Math.ceil(nFrames / length) * steps;
   const coarse = count(spec.coarse_chunk, settings.steps);
-  Object.assign(at("progress"), { max: coarse + count(spec.c2f_chunk, settings.fine_steps), value: 0, hidden: false });
+  Object.assign(at("progress"), {
+    max: coarse + count(spec.c2f_chunk, settings.fine_steps),
+    value: 0,
+    hidden: false,
+  });
   return ({ stage, chunk, step, nSteps }) => {
     at("progress").value = (stage === "coarse" ? 0 : coarse) + chunk * nSteps + step;
   };
@@ -167,22 +184,27 @@ function showProgress(settings) {
 
 async function vampOnce() {
   const settings = how.values;
-  if (!Number.isSafeInteger(settings.seed) || settings.seed < 0) throw new Error("the seed is a whole number, 0 or more");
+  if (!Number.isSafeInteger(settings.seed) || settings.seed < 0)
+    throw new Error("the seed is a whole number, 0 or more");
   const input = state.versions[0].audio;
   say("the model writes…");
   const progressed = showProgress(settings);
   const began = performance.now();
   tokens.begin();
   try {
-    const made = await models.vamp({ audio: input, codes: tokens.codes, mask: tokens.mask, settings }, (step) => {
-      tokens.step(step);
-      progressed(step);
-    });
+    const made = await models.vamp(
+      { audio: input, codes: tokens.codes, mask: tokens.mask, settings },
+      (step) => {
+        tokens.step(step);
+        progressed(step);
+      },
+    );
     const take = { name: `take ${++state.takes}`, input, settings, ...made };
     const [first, ...takes] = state.versions;
     state.versions = [first, ...takes.slice(-MOST_TAKES + 1), take];
     await listening.show(state.versions, state.versions.length - 1);
-    const quieter = made.missingDb > 1 ? `; ${made.missingDb.toFixed(1)} dB quieter, so that its peak stays at 1` : "";
+    const quieter =
+      made.missingDb > 1 ? `; ${made.missingDb.toFixed(1)} dB quieter, so that its peak stays at 1` : "";
     say(`${take.name} in ${((performance.now() - began) / 1000).toFixed(1)} s${quieter}`);
   } finally {
     tokens.rest();
@@ -210,7 +232,10 @@ async function goOn() {
 // --- Files out and in
 
 function download(name, blob) {
-  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
+  const link = Object.assign(document.createElement("a"), {
+    href: URL.createObjectURL(blob),
+    download: name,
+  });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
@@ -227,7 +252,8 @@ async function saveSettings() {
 async function openSettings(file) {
   try {
     const { settings, mask } = read(await file.text(), spec);
-    if (tokens.mask?.length !== mask.length) throw new Error("the mask of these settings is for a sound of another length");
+    if (tokens.mask?.length !== mask.length)
+      throw new Error("the mask of these settings is for a sound of another length");
     how.set(settings);
     tokens.setMask(mask);
     const other = Object.keys(settings).find((name) => how.values[name] !== settings[name]);
@@ -269,10 +295,11 @@ function wire() {
   at("record").onclick = toggleRecording;
   at("vamp").onclick = vamp;
   at("cancel").onclick = () => models.cancel();
-  at("feed").onclick = () => during("reading the sound…", async () => {
-    await goOn();
-    say("ready");
-  });
+  at("feed").onclick = () =>
+    during("reading the sound…", async () => {
+      await goOn();
+      say("ready");
+    });
   at("new-seed").onclick = () => how.set({ seed: crypto.getRandomValues(new Uint32Array(1))[0] });
   at("save-wav").onclick = () => {
     const { name, audio } = state.versions[listening.chosen];

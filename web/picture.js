@@ -36,7 +36,10 @@ function levels(samples) {
   const n = Math.ceil((samples.length + 1) / HOP);
   const bins = WINDOW / 2;
   const power = new Float32Array(n * bins);
-  const window = Float64Array.from({ length: WINDOW }, (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / (WINDOW - 1)));
+  const window = Float64Array.from(
+    { length: WINDOW },
+    (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / (WINDOW - 1)),
+  );
   for (let column = 0; column < n; column++) {
     const re = window.map((weight, i) => weight * (samples[column * HOP + i - WINDOW / 2] ?? 0));
     const im = new Float64Array(WINDOW);
@@ -88,7 +91,11 @@ export async function spectrogram(samples, sampleRate, width, height) {
   ink.font = "11px sans-serif";
   ink.textBaseline = "middle";
   ink.textAlign = "right";
-  for (const [frequency, label] of [[100, "100"], [1000, "1 k"], [10000, "10 k"]]) {
+  for (const [frequency, label] of [
+    [100, "100"],
+    [1000, "1 k"],
+    [10000, "10 k"],
+  ]) {
     const y = (h * (most - Math.log(frequency))) / (most - least);
     if (y > 6) ink.fillText(label, LEFT - 8, y);
     if (y > 6) ink.fillRect(LEFT - 5, y, 5, 1);

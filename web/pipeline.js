@@ -1,5 +1,6 @@
 // What helpers/vampnet/pipeline.py does with a bundle: encode, fill in coarse then fine tokens, decode.
-// Audio is mono float32 at the bundle's rate. Codes are Int32Array and masks Uint8Array, codebook after codebook.
+// Audio is mono float32 at the bundle's rate. Codes (Int32Array) and masks (Uint8Array) go codebook after
+// codebook.
 
 import { decodeMasked, DEFAULTS } from "./decoding.js";
 import { matched, normalized } from "./loudness.js";
@@ -50,14 +51,32 @@ export class Pipeline {
     const conditioned = normalized(fitted(audio, audio.length + lost), spec.sample_rate, TARGET_LUFS);
     const nHops = Math.max(Math.ceil(conditioned.length / spec.hop), spec.shortest_input);
     const padded = fitted(conditioned, nHops * spec.hop);
-    return this.inPieces("codec_encoder", padded, 1, nHops, spec.encoder_context, spec.hop, spec.n_codebooks, 1);
+    return this.inPieces(
+      "codec_encoder",
+      padded,
+      1,
+      nHops,
+      spec.encoder_context,
+      spec.hop,
+      spec.n_codebooks,
+      1,
+    );
   }
 
   /** Audio of codes, as long as their frames say. */
   async decode(codes) {
     const { spec } = this;
     const nFrames = codes.length / spec.n_codebooks;
-    return this.inPieces("codec_decoder", codes, spec.n_codebooks, nFrames, spec.decoder_context, 1, 1, spec.hop);
+    return this.inPieces(
+      "codec_decoder",
+      codes,
+      spec.n_codebooks,
+      nFrames,
+      spec.decoder_context,
+      1,
+      1,
+      spec.hop,
+    );
   }
 
   /** A convolutional graph over n frames, a few seconds at a time: what it gives for all at once. */
@@ -80,7 +99,7 @@ export class Pipeline {
     return whole;
   }
 
-  /** The places of the coarse codebooks that are generated: the ends of a chunk that keeps anything are kept too. */
+  /** The places of the coarse codebooks to generate: a chunk that keeps anything keeps its ends too. */
   coarseMask(mask) {
     const { n_coarse_codebooks: nBooks, coarse_chunk: length, n_codebooks } = this.spec;
     const nFrames = mask.length / n_codebooks;
@@ -88,7 +107,8 @@ export class Pipeline {
     for (let start = 0; start < nFrames; start += length) {
       const end = Math.min(nFrames, start + length);
       if (cut(coarse, nBooks, start, end).every(Boolean)) continue;
-      for (let book = 0; book < nBooks; book++) coarse[book * nFrames + start] = coarse[book * nFrames + end - 1] = 0;
+      for (let book = 0; book < nBooks; book++)
+        coarse[book * nFrames + start] = coarse[book * nFrames + end - 1] = 0;
     }
     return coarse;
   }
@@ -101,10 +121,15 @@ export class Pipeline {
     return generated;
   }
 
-  /** Coarse, then fine, with the same mask, settings and seed. onStep gets { stage, ..., codes, masked } after each. */
+  /** Coarse, then fine, with the same mask, settings and seed. onStep: told of each step, see `fill`. */
   async vamp(codes, mask, settings, onStep = () => {}) {
     const { spec } = this;
-    const { seed, steps, fine_steps: fineSteps, ...how } = { ...DEFAULTS, seed: 0, fine_steps: 2, ...settings };
+    const {
+      seed,
+      steps,
+      fine_steps: fineSteps,
+      ...how
+    } = { ...DEFAULTS, seed: 0, fine_steps: 2, ...settings };
     const nFrames = codes.length / spec.n_codebooks;
     const coarseSize = spec.n_coarse_codebooks * nFrames;
     const filled = Int32Array.from(codes);
@@ -114,7 +139,17 @@ export class Pipeline {
     const nKept = spec.n_conditioning_codebooks;
     const fineMask = Uint8Array.from(mask).fill(0, 0, nKept * nFrames);
     const { c2f_chunk: length } = spec;
-    await this.fill("c2f", filled, fineMask, nKept, length, length, { ...how, steps: fineSteps }, seed, onStep);
+    await this.fill(
+      "c2f",
+      filled,
+      fineMask,
+      nKept,
+      length,
+      length,
+      { ...how, steps: fineSteps },
+      seed,
+      onStep,
+    );
     return filled;
   }
 
@@ -131,18 +166,34 @@ export class Pipeline {
       if (!cut(mask, nBooks, start, end).some(Boolean)) continue;
       const padded = Math.max(end - start, shortest);
       const chunkMask = cut(mask, nBooks, start, end, padded, 1);
-      for (let book = 0; book < nKept; book++) chunkMask.fill(0, book * padded + end - start, (book + 1) * padded);
+      for (let book = 0; book < nKept; book++)
+        chunkMask.fill(0, book * padded + end - start, (book + 1) * padded);
       const logitsOf = (asked) => this.logits(graph, asked, nBooks, nBooks - nKept);
       const chunkCodes = cut(codes, nBooks, start, end, padded);
       const entropy = [seed, STAGES.indexOf(graph), chunk];
       let step = 0;
-      const run = decodeMasked(logitsOf, chunkCodes, chunkMask, nBooks, nKept, this.maskToken, settings, entropy);
+      const run = decodeMasked(
+        logitsOf,
+        chunkCodes,
+        chunkMask,
+        nBooks,
+        nKept,
+        this.maskToken,
+        settings,
+        entropy,
+      );
       for await (const { codes: filled, masked } of run) {
         put(codes, filled, nBooks, start, end);
         step += 1;
         onStep({
-          stage: graph, chunk, nChunks, start, step, nSteps: settings.steps,
-          codes: cut(filled, nBooks, 0, end - start), masked: cut(masked, nBooks, 0, end - start),
+          stage: graph,
+          chunk,
+          nChunks,
+          start,
+          step,
+          nSteps: settings.steps,
+          codes: cut(filled, nBooks, 0, end - start),
+          masked: cut(masked, nBooks, 0, end - start),
         });
       }
     }
@@ -159,7 +210,11 @@ export class Pipeline {
   /** Audio to audio: vamped, as long and as loud as it came, and by how many decibels that failed. */
   async vampAudio(audio, codes, mask, settings, onStep) {
     const made = await this.vamp(codes, mask, settings, onStep);
-    const [vamped, missingDb] = matched(fitted(await this.decode(made), audio.length), audio, this.spec.sample_rate);
+    const [vamped, missingDb] = matched(
+      fitted(await this.decode(made), audio.length),
+      audio,
+      this.spec.sample_rate,
+    );
     return { audio: vamped, codes: made, mask: this.generated(mask), missingDb };
   }
 }

@@ -38,7 +38,10 @@ function massBefore(probabilities, order) {
 export function filterTopP(logits, topP) {
   const order = ascending(logits.map((logit) => -logit));
   const total = logSumExp(logits.map((_, i) => logits[order[i]]));
-  const before = massBefore(logits.map((logit) => Math.exp(fround(logit - total))), order);
+  const before = massBefore(
+    logits.map((logit) => Math.exp(fround(logit - total))),
+    order,
+  );
   return keepFirst(logits, order, (rank) => rank === 0 || !(before[rank] > fround(topP)));
 }
 

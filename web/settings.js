@@ -1,7 +1,10 @@
 // A take's settings as JSON, in the form of helpers/vampnet/takes.py: Python can make the take again.
 
 async function fingerprint(...arrays) {
-  const parts = arrays.flatMap(({ type, shape, data }) => [new TextEncoder().encode(`${type} ${shape} `), data]);
+  const parts = arrays.flatMap(({ type, shape, data }) => [
+    new TextEncoder().encode(`${type} ${shape} `),
+    data,
+  ]);
   const digest = await crypto.subtle.digest("SHA-256", await new Blob(parts).arrayBuffer());
   return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
@@ -19,7 +22,9 @@ export async function written({ input, mask, codes, settings }, spec) {
     input: await fingerprint(sound, whole([rate], "()")),
     tokens: await fingerprint(whole(codes, `(1, ${nBooks}, ${nFrames})`)),
     settings,
-    mask: Array.from({ length: nBooks }, (_, book) => mask.subarray(book * nFrames, (book + 1) * nFrames).join("")),
+    mask: Array.from({ length: nBooks }, (_, book) =>
+      mask.subarray(book * nFrames, (book + 1) * nFrames).join(""),
+    ),
   };
   return `${JSON.stringify(content, null, 2)}\n`;
 }

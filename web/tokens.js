@@ -57,7 +57,11 @@ export class Tokens {
   begin() {
     this.busy = true;
     this.root.inert = true;
-    this.model.update({ message: "the model writes", tokens: Int32Array.from(this.codes), hidden: this.mask });
+    this.model.update({
+      message: "the model writes",
+      tokens: Int32Array.from(this.codes),
+      hidden: this.mask,
+    });
   }
 
   /** What the pipeline tells of a step. */

@@ -7,7 +7,10 @@ export async function decoded(bytes, sampleRate) {
   const context = new OfflineAudioContext(1, 1, sampleRate);
   const buffer = await context.decodeAudioData(bytes);
   const channels = Array.from({ length: buffer.numberOfChannels }, (_, i) => buffer.getChannelData(i));
-  return Float32Array.from(channels[0], (_, i) => channels.reduce((sum, channel) => sum + channel[i], 0) / channels.length);
+  return Float32Array.from(
+    channels[0],
+    (_, i) => channels.reduce((sum, channel) => sum + channel[i], 0) / channels.length,
+  );
 }
 
 /** Samples between -1 and 1 as whole numbers of 16 bits, which the player takes. */
@@ -20,7 +23,8 @@ export function wav(samples, sampleRate) {
   const bytes = 3; // a sample
   const size = bytes * samples.length;
   const file = new DataView(new ArrayBuffer(44 + size));
-  const text = (at, letters) => [...letters].forEach((letter, i) => file.setUint8(at + i, letter.charCodeAt(0)));
+  const text = (at, letters) =>
+    [...letters].forEach((letter, i) => file.setUint8(at + i, letter.charCodeAt(0)));
   text(0, "RIFF");
   file.setUint32(4, 36 + size, true);
   text(8, "WAVEfmt ");
@@ -46,7 +50,10 @@ export async function record() {
   const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
   const stream = await navigator.mediaDevices.getUserMedia({ audio: plain });
   const lossless = "audio/webm;codecs=pcm";
-  const recorder = new MediaRecorder(stream, MediaRecorder.isTypeSupported(lossless) ? { mimeType: lossless } : {});
+  const recorder = new MediaRecorder(
+    stream,
+    MediaRecorder.isTypeSupported(lossless) ? { mimeType: lossless } : {},
+  );
   const parts = [];
   recorder.ondataavailable = ({ data }) => parts.push(data);
   const ended = new Promise((resolve) => (recorder.onstop = resolve));

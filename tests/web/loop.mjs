@@ -10,7 +10,8 @@ import { Pipeline } from "../../web/pipeline.js";
 import { filterTopP, filterTypical } from "../../web/sampling.js";
 import { windows } from "../../web/windows.js";
 
-const sum = (count, term) => Array.from({ length: count }, (_, i) => term(i)).reduce((total, one) => total + one, 0);
+const sum = (count, term) =>
+  Array.from({ length: count }, (_, i) => term(i)).reduce((total, one) => total + one, 0);
 
 /** Graphs that any language computes alike: whole numbers, and one division at the end. */
 function graphsOf(spec) {
@@ -32,18 +33,23 @@ function graphsOf(spec) {
     const n = codes.length / books;
     const column = (t) => sum(books, (book) => (book + 1) * codes[book * n + t]);
     const frames = Array.from({ length: n }, (_, t) => around(t, n, spec.decoder_context, column));
-    return Float32Array.from({ length: n * hop }, (_, i) => ((frames[Math.floor(i / hop)] + 5 * i) % 97) / 97 - 0.5);
+    return Float32Array.from(
+      { length: n * hop },
+      (_, i) => ((frames[Math.floor(i / hop)] + 5 * i) % 97) / 97 - 0.5,
+    );
   };
-  const model = (predicted) => async (codes, [, given]) => {
-    const n = codes.length / given;
-    const column = (t) => sum(given, (book) => (book + 1) * codes[book * n + t]);
-    const frames = Array.from({ length: n }, (_, t) => around(t, n, 1, column));
-    return Float32Array.from({ length: predicted * n * size }, (_, i) => {
-      const [book, t, token] = [Math.floor(i / size / n), Math.floor(i / size) % n, i % size];
-      const place = frames[t] + 31 * token + 7 * book + 3 * t;
-      return ((13 * place * place + 7919 * place) % 10007) / 1500 - 3;
-    });
-  };
+  const model =
+    (predicted) =>
+    async (codes, [, given]) => {
+      const n = codes.length / given;
+      const column = (t) => sum(given, (book) => (book + 1) * codes[book * n + t]);
+      const frames = Array.from({ length: n }, (_, t) => around(t, n, 1, column));
+      return Float32Array.from({ length: predicted * n * size }, (_, i) => {
+        const [book, t, token] = [Math.floor(i / size / n), Math.floor(i / size) % n, i % size];
+        const place = frames[t] + 31 * token + 7 * book + 3 * t;
+        return ((13 * place * place + 7919 * place) % 10007) / 1500 - 3;
+      });
+    };
   return {
     codec_encoder: encoder,
     codec_decoder: decoder,
@@ -55,17 +61,25 @@ function graphsOf(spec) {
 const does = {
   floats({ entropy, parts }) {
     const generator = new Generator(entropy.map(BigInt));
-    return parts.flatMap(([n, isSkipped]) => (isSkipped ? (generator.skip(n), []) : [...generator.floats(n)]));
+    return parts.flatMap(([n, isSkipped]) =>
+      isSkipped ? (generator.skip(n), []) : [...generator.floats(n)],
+    );
   },
   doubles: ({ entropy, n }) => [...new Generator(entropy.map(BigInt)).doubles(n)],
   mask: ({ prompt, spec, frames, seed }) => [...maskOf(prompt, spec, frames, seed)],
   topP: ({ logits, mass }) => [...filterTopP(Float32Array.from(logits), mass)].map(Number.isFinite),
-  typical: ({ logits, mass, least }) => [...filterTypical(Float32Array.from(logits), mass, least)].map(Number.isFinite),
+  typical: ({ logits, mass, least }) =>
+    [...filterTypical(Float32Array.from(logits), mass, least)].map(Number.isFinite),
   choose: ({ logits, settings }) => choose(Float32Array.from(logits), settings, null),
   schedule: ({ progress }) => progress.map(cosineSchedule),
   remasked: ({ cases }) => cases.map((one) => nRemasked(...one)),
   windows: ({ frames, size, context }) =>
-    windows(frames, size, context).map(({ begin, end, from, to }) => [begin, end, from, Number.isFinite(to) ? to : null]),
+    windows(frames, size, context).map(({ begin, end, from, to }) => [
+      begin,
+      end,
+      from,
+      Number.isFinite(to) ? to : null,
+    ]),
   loudness: ({ audio, rate }) => loudness(Float32Array.from(audio), rate),
   normalized: ({ audio, rate }) => [...normalized(Float32Array.from(audio), rate, -24)],
   matched({ audio, reference, rate }) {
@@ -78,13 +92,25 @@ const does = {
     const samples = Float32Array.from(audio);
     const codes = await pipeline.encode(samples);
     const steps = [];
-    const made = await pipeline.vampAudio(samples, codes, Uint8Array.from(mask), settings, ({ stage, chunk, step }) =>
-      steps.push([stage, chunk, step - 1]),
+    const made = await pipeline.vampAudio(
+      samples,
+      codes,
+      Uint8Array.from(mask),
+      settings,
+      ({ stage, chunk, step }) => steps.push([stage, chunk, step - 1]),
     );
-    return { input: [...codes], codes: [...made.codes], mask: [...made.mask], audio: [...made.audio], missing: made.missingDb, steps };
+    return {
+      input: [...codes],
+      codes: [...made.codes],
+      mask: [...made.mask],
+      audio: [...made.audio],
+      missing: made.missingDb,
+      steps,
+    };
   },
 };
 
 const results = [];
-for (const { does: what, ...given } of JSON.parse(readFileSync(0, "utf8"))) results.push(await does[what](given));
+for (const { does: what, ...given } of JSON.parse(readFileSync(0, "utf8")))
+  results.push(await does[what](given));
 console.log(JSON.stringify(results));

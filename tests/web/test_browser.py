@@ -214,6 +214,8 @@ def test_the_result_goes_back_in(opened, wav, tmp_path):
     opened.until("^ready")
     assert opened.player.labels() == ["take 1"] and opened.summary() == kept
     opened.page.check("#again")
+    opened.player.press("l")
+    opened.player.play()
     opened.page.click("#vamp")
     opened.until("the model writes")
     opened.page.locator("#sound-name").get_by_text("take 3").wait_for(timeout=5 * MINUTE)
@@ -221,6 +223,7 @@ def test_the_result_goes_back_in(opened, wav, tmp_path):
     opened.until("^take")
     first, last = int(opened.page.input_value("#knob-seed")), opened.player.labels()[-1]
     assert first >= 2 and int(last.split()[1]) >= 4
+    assert opened.player.ask("transport.voices !== null")  # the music has not stopped for any of it
 
 
 def test_settings_come_back(opened, wav, tmp_path):
@@ -348,6 +351,7 @@ def test_names_and_metadata_run_no_script(chromium, bundle, tmp_path):
     shown = page.page.inner_text("#about")
     assert folder in shown and "</script><script>window.stolen = 1</script>" in shown
     assert page.page.evaluate("window.stolen") is None and page.page.locator("#about img").count() == 0
+    assert "Copyright (c) Microsoft Corporation" in page.page.inner_text("#licence")
     assert page.said == []
     page.page.evaluate(INTRUDE)
     page.page.wait_for_timeout(500)

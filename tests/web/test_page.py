@@ -81,6 +81,11 @@ def test_the_page_knows_the_models_numbers(elements, bundle):
     assert told["about"]["model"] == "vampnet" and told["about"]["coarse"] == "fp32"
 
 
+def test_the_runtimes_licences_are_inside(elements):
+    licence = json.loads(elements.data("runtime-licence"))
+    assert "Copyright (c) Microsoft Corporation" in licence and "Eigen" in licence
+
+
 def test_a_page_is_made_alike_every_time(written, bundle, tmp_path):
     main(["page", str(bundle), "--out", str(tmp_path / "again.html")])
     assert (tmp_path / "again.html").read_bytes() == written.read_bytes()
