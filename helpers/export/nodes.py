@@ -24,7 +24,7 @@ class Nodes:
     def __init__(self, outside: "Nodes | None" = None):
         self.list: list[ir.Node] = []
         self.numbers: Iterator[int] = outside.numbers if outside else itertools.count()
-        self.weights: list[ir.Value] = outside.weights if outside else []
+        self.weights: list[ir.Value] = []
         self.opsets: dict[str, int] = outside.opsets if outside else {}
 
     def __getattr__(self, operator: str) -> Callable[..., ir.Value]:
@@ -90,12 +90,13 @@ class Nodes:
 
     def graph(self, name: str, inputs: Sequence[ir.Value], outputs: Sequence[ir.Value]) -> ir.Graph:
         """All nodes so far as a graph."""
-        return ir.Graph(inputs, outputs, nodes=self.list, name=name)
+        return ir.Graph(inputs, outputs, nodes=self.list, initializers=self.weights, name=name)
 
     def inlined(self, model: ir.Model, called: str, *inputs: ir.Value) -> ir.Value:
         """The output of a model, whose nodes come here, under names that begin with `called`; it is used up.
 
-        Its weights go to the outermost graph.
+        Its weights come along. ONNX Runtime fuses nodes with weights of their own graph alone, so that a body
+        that has them rounds as the model alone does; with weights from outside, near ties fell otherwise.
         """
         graph = model.graph
         for kind, version in model.opset_imports.items():

@@ -64,8 +64,6 @@ def one_file(parts: Mapping[str, ir.Model], spec: Spec) -> ir.Model:
         output.name, output.shape = name, ir.Shape(shape)
     codes.type = ir.TensorType(INT64)
     graph = nodes.graph("vamp", [audio, mask, *settings.values()], [sound, codes])
-    for weight in nodes.weights:
-        graph.register_initializer(weight)
     graph.opset_imports.update(nodes.opsets)
     return ir.Model(graph, ir_version=version)
 
