@@ -1,0 +1,64 @@
+"""A classifier's weights, out of its file into its modules."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from helpers.checkpoints import read
+from helpers.classify import panns
+from helpers.classify.configs import Config
+from helpers.classify.files import find
+from helpers.classify.labels import numbered, read_labels
+from helpers.classify.model import Classifier
+from helpers.classify.spec import Spec
+from helpers.support.files import sha256
+from helpers.transfer import Transfer, TransferReport, built
+
+
+@dataclass(frozen=True)
+class Models:
+    """A classifier, how its weights got there, its labels, and from which files."""
+
+    classifier: Classifier
+    report: TransferReport
+    labels: tuple[str, ...]
+    files: dict[str, Path]
+
+    @property
+    def config(self) -> Config:
+        return self.classifier.config
+
+    @property
+    def spec(self) -> Spec:
+        """What the runtime must know."""
+        config = self.config
+        return Spec(
+            config.architecture, config.front.sample_rate, config.front.hop, config.shortest,
+            config.window_seconds, config.outputs, self.labels,
+        )  # fmt: skip
+
+    def sha256(self) -> dict[str, str]:
+        """Of every file that numbers came from."""
+        return {name: sha256(path) for name, path in self.files.items()}
+
+
+def load_models(
+    path: str | os.PathLike, model: str | None = None, labels: str | os.PathLike | None = None
+) -> Models:
+    """Read, build and fill a classifier. Raises InputError that names the file and the tensor.
+
+    model: which architecture it is, where the file's name does not say it. labels: a CSV of their names.
+    """
+    path = find(path)
+    return load_panns(path, model, labels)
+
+
+def load_panns(path: Path, model: str | None, labels: str | os.PathLike | None) -> Models:
+    """One of PANNs' files: all of it, the front end too, comes from there."""
+    checkpoint = read(path)
+    config = panns.read_config(path, checkpoint.tensors, model)
+    names = read_labels(labels, config.head.n_labels) if labels else numbered(config.head.n_labels)
+    classifier = built(path, Classifier, config)
+    move = Transfer(checkpoint.called, classifier, checkpoint.tensors)
+    panns.walk(move, config)
+    return Models(classifier, move.finish(), names, {path.name: path})
