@@ -70,7 +70,7 @@ def read(path: str | os.PathLike) -> Checkpoint:
     """
     path = Path(path)
     content = read_dict(path)
-    inside = next((name for name in STATES if isinstance(content.get(name), dict)), None)
+    inside = next((name for name in STATES if name in content), None)
     tensors, metadata = (content[inside], content.get("metadata")) if inside else (content, {})
     tensors = named_tensors(path, tensors)
     prefix = _shared_prefix(tensors)

@@ -30,8 +30,8 @@ def describe_config(config: Config) -> Iterator[str]:
     """What goes in, what comes out."""
     front, head = config.front, config.head
     yield (
-        f"  front end: {front.sample_rate} Hz, window {front.n_fft}, hop {front.hop}, {front.n_mels} mel bands "
-        f"from {front.f_min:g} to {front.f_max:g} Hz"
+        f"  front end: {front.sample_rate} Hz, window {front.n_fft}, hop {front.hop}, {front.n_mels} mel "
+        f"bands from {front.f_min:g} to {front.f_max:g} Hz"
     )
     yield f"  blocks: {', '.join(f'{one.kind} {one.width}/{one.stride}' for one in config.blocks)}"
     yield f"  gives {' and '.join(config.outputs)}; scores by {head.scores}"

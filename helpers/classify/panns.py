@@ -101,7 +101,9 @@ def _mobile_2(path: Path, tensors: Mapping[str, Tensor], i: int, stride: int) ->
         return Block("conv", width, stride, kernel, activation="relu6", striding="pool")
     first, last = (f"features.{i}.conv.{part}.weight" for part in ((0, 4) if i == 1 else (0, 7)))
     expanded, given, *_ = size(path, tensors, first, 4)
-    if (expanded == given) != (i == 1 == expanded):  # the first block alone expands nothing
+    if i == 1:  # the first block alone expands nothing, and its first convolution is depthwise
+        given = size(path, tensors, "features.0.0.weight", 4)[0]
+    if (expanded == given) != (i == 1):
         raise InputError(f"{path}: '{first}' makes {expanded} channels of {given}, as no MobileNetV2 does.")
     width = size(path, tensors, last, 4)[0]
     return Block("inverted", width, stride, expanded=expanded, activation="relu6", striding="pool")

@@ -45,7 +45,7 @@ class Pipeline:
         return self._output("embedding", audio, sample_rate)
 
     def framewise(self, audio: np.ndarray, sample_rate: int) -> np.ndarray:
-        """Scores in time, float32 (B, T, labels), a frame each `hop` samples. Raises InputError as `embed`."""
+        """Scores in time, float32 (B, T, labels), one each `hop` samples. Raises InputError as `embed`."""
         return self._output("framewise", audio, sample_rate)
 
     def stream(
