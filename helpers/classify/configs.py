@@ -100,9 +100,9 @@ class Config:
 
     @property
     def shortest(self) -> int:
-        """Samples without which nothing would be left for the last block: it needs one step."""
+        """Samples: a window of the front end, and enough frames that a step is left for the last block."""
         pools = any(block.kind == "twice" or block.striding == "pool" for block in self.blocks)
-        return max(1, (self.stride - 1) * self.front.hop) if pools else 1
+        return max(self.front.n_fft, (self.stride - 1) * self.front.hop if pools else 0)
 
     def to_json(self) -> dict:
         """As `config.json` has it."""
@@ -137,11 +137,11 @@ class Config:
             if name not in known:
                 raise InputError(f"config.json: there is no {shown(name)}; choose one of {', '.join(known)}.")
         counts = {
-            "sample_rate": (front.sample_rate, 1000, 200_000), "n_fft": (front.n_fft, 16, 1 << 14),
+            "sample_rate": (front.sample_rate, 1000, 200_000), "n_fft": (front.n_fft, 16, 1 << 12),
             "hop": (front.hop, 1, 1 << 14), "n_mels": (front.n_mels, 1, 1024),
             "n_labels": (head.n_labels, 1, MOST_LABELS), "hidden": (head.hidden, 0, WIDEST),
             "window_seconds": (self.window_seconds, 0.01, 3600), "eps": (self.eps, 1e-12, 1),
-            "scale": (head.scale, 1e-6, 1e6), "f_min": (front.f_min, 0, front.f_max),
+            "scale": (head.scale, 1e-6, 1e6), "f_min": (front.f_min, 0, front.f_max - 1),
             "f_max": (front.f_max, 1, front.sample_rate / 2),
         }  # fmt: skip
         for one in self.blocks:

@@ -3,16 +3,23 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from helpers.checkpoints import describe_tensors, read
-from helpers.classify import panns
+from helpers.checkpoints import describe_tensors, read, read_safetensors
+from helpers.classify import own, panns
 from helpers.classify.configs import Config
-from helpers.classify.files import find
+from helpers.classify.files import WEIGHTS, find
+from helpers.support.config import shown
 from helpers.support.errors import InputError
 
 
 def describe_checkpoint(path: Path) -> Iterator[str]:
     """Architecture, front end, outputs, tensors. Raises InputError."""
     path = find(path)
+    if path.is_dir():
+        config, labels = own.read_config(path)
+        yield f"{path}: {config.architecture}, a classifier of {len(labels)} labels: {shown(list(labels))}"
+        yield from describe_tensors(read_safetensors([path / WEIGHTS]), n_parts=0)
+        yield from describe_config(config)
+        return
     checkpoint = read(path)
     try:
         config = panns.read_config(path, checkpoint.tensors, None)

@@ -52,25 +52,26 @@ class Network(nn.Module):
         self.out = Output(head.hidden or width, head)
 
     def forward(self, decibels: Tensor) -> tuple[Tensor, Tensor]:
+        embedding = self.embed(decibels)
+        scores = self.scores(self.out(embedding))
+        if not self.config.by_steps:
+            return scores, embedding
+        clip = scores.amax(1) if self.config.head.pool == "steps_max" else scores.mean(1)
+        return clip, _stretched(scores, decibels.shape[2], self.config.stride)
+
+    def embed(self, decibels: Tensor) -> Tensor:
+        """What the last layer looks at: (B, D), or (B, S, D) of a model that scores steps."""
         x = self.leveled(decibels)
         for block in self.blocks:
             x = block(x)
-        if self.config.by_steps:
-            scores = self.scores(self.out(self.embedding(_smoothed(x.mean(3)).transpose(1, 2))))
-            clip = scores.amax(1) if self.config.head.pool == "steps_max" else scores.mean(1)
-            return clip, _stretched(scores, decibels.shape[2], self.config.stride)
-        embedding = self.embedding(pooled(x, self.config.head.pool))
-        return self.scores(self.out(embedding)), embedding
+        x = pooled(x, self.config.head.pool)
+        return x if self.hidden is None else self.activation(self.hidden(x))
 
     def leveled(self, x: Tensor) -> Tensor:
         """The picture as the first block gets it."""
         if self.config.front.level:
             x = x - x.mean((2, 3), keepdim=True)
         return x if self.norm is None else self.norm(x.transpose(1, 3)).transpose(1, 3)
-
-    def embedding(self, x: Tensor) -> Tensor:
-        """(..., width) -> (..., D): what the last layer looks at."""
-        return x if self.hidden is None else self.activation(self.hidden(x))
 
     def scores(self, logits: Tensor) -> Tensor:
         """Each label for itself (several may be right), or shares of one."""
@@ -114,10 +115,12 @@ def build(width: int, block: Block, eps: float) -> nn.Module:
 
 
 def pooled(x: Tensor, pool: str) -> Tensor:
-    """(B, width, T, M) -> (B, width), see `Head`."""
+    """(B, width, T, M) -> (B, width), or (B, T, width) where steps are scored; see `Head`."""
     if pool == "mean":
         return x.mean((2, 3))
     x = x.mean(3)
+    if pool.startswith("steps"):
+        return _smoothed(x).transpose(1, 2)
     return x.amax(2) + x.mean(2)
 
 

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from helpers.classify.fidelity import findings
+from helpers.classify.files import find
 from helpers.classify.graphs import GRAPHS
 from helpers.classify.pipeline import Pipeline
 from helpers.classify.reference import TorchPipeline
 from helpers.classify.weights import load_models
 from helpers.quantize import PRECISIONS
-from helpers.runtime.manifest import load_manifest
 from helpers.support.errors import InputError
 from helpers.transfer import on_numpy
 from helpers.verify import (
@@ -51,7 +51,8 @@ def verify_bundle(
     manifest = read_claims(bundle, ["front"], [{"classifier": precision} for precision in PRECISIONS])
     onnx = Pipeline.open(bundle)
     onnx.graphs["classifier"].sha256 = None  # a file that was changed is told below, beside what it computes
-    models = load_models(path, model or load_manifest(bundle)["architecture"], labels)
+    model = model or (manifest["architecture"] if find(path).is_file() else None)
+    models = load_models(path, model, labels)
     named = {} if labels else {"labels": onnx.spec.labels[: len(models.labels)]}
     if vars(models.spec) | named != vars(onnx.spec):
         raise InputError(f"{bundle} was made from a model of another shape, or other labels, than {path}.")

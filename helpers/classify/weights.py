@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.checkpoints import read
-from helpers.classify import panns
+from helpers.classify import own, panns
 from helpers.classify.configs import Config
-from helpers.classify.files import find
+from helpers.classify.files import CONFIG, WEIGHTS, find
 from helpers.classify.labels import numbered, read_labels
 from helpers.classify.model import Classifier
 from helpers.classify.spec import Spec
+from helpers.support.errors import InputError
 from helpers.support.files import sha256
 from helpers.transfer import Transfer, TransferReport, built
 
@@ -50,7 +51,13 @@ def load_models(
     model: which architecture it is, where the file's name does not say it. labels: a CSV of their names.
     """
     path = find(path)
-    return load_panns(path, model, labels)
+    if not path.is_dir():
+        return load_panns(path, model, labels)
+    if model is not None:
+        raise InputError(f"{path} says itself what it is; --model goes with a file of PANNs.")
+    classifier, report, names = own.load(path)
+    names = read_labels(labels, len(names)) if labels else names
+    return Models(classifier, report, names, {name: path / name for name in (CONFIG, WEIGHTS)})
 
 
 def load_panns(path: Path, model: str | None, labels: str | os.PathLike | None) -> Models:
