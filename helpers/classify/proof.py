@@ -7,17 +7,16 @@ and the label that comes first must be the same.
 import copy
 import os
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import numpy as np
-import torch
 
 from helpers.classify.fidelity import findings
 from helpers.classify.files import find
-from helpers.classify.graphs import GRAPHS
+from helpers.classify.graphs import GRAPHS, PRECISIONS
 from helpers.classify.pipeline import Pipeline
 from helpers.classify.reference import TorchPipeline
 from helpers.classify.weights import load_models
-from helpers.quantize import PRECISIONS
 from helpers.support.errors import InputError
 from helpers.transfer import on_numpy
 from helpers.verify import (
@@ -26,9 +25,10 @@ from helpers.verify import (
     Finding,
     certified,
     choice_ties,
-    compare,
+    compare_sound,
     file_problems,
     read_claims,
+    several,
     tones,
 )
 
@@ -73,13 +73,24 @@ def comparisons(ours: TorchPipeline, onnx: Pipeline) -> Iterator[Comparison]:
     lengths = [max(spec.shortest, int(seconds * spec.sample_rate)) for seconds in SECONDS]
     for batch, n_samples in zip((1, *BATCHES), (spec.shortest, *lengths)):
         audio = tones(batch, 1, n_samples, spec.sample_rate, spec.sample_rate / 4, rng)[:, 0]
-        graph, classifier = onnx.graphs["classifier"], ours.models.classifier
-        yield from compare("classifier", classifier, graph, torch.from_numpy(audio))
-        best, other = (one.graphs["classifier"](audio)[0].argmax(-1) for one in (ours, onnx))
+        yield from compare_outputs(ours, onnx, audio)
 
-        def exact(audio=audio, classifier=classifier) -> np.ndarray:
-            return on_numpy(copy.deepcopy(classifier).double())(audio.astype(np.float64))[0]
 
-        different, ties, margin = choice_ties(best, other, exact)
-        what = "classifier, first choice"
-        yield Comparison(what, batch, n_samples, best.size, different, ties, margin=margin)
+def compare_outputs(ours: TorchPipeline, onnx: Pipeline, audio: np.ndarray) -> Iterator[Comparison]:
+    """What both give for sounds (B, N) at their rate; where that differs, float64 is asked too."""
+    expected, found = (several(one.graphs["classifier"](audio)) for one in (ours, onnx))
+    if len(found) != len(expected):
+        raise InputError(f"classifier.onnx gives {len(found)} outputs, PyTorch {len(expected)}.")
+
+    @cache
+    def exact() -> tuple[np.ndarray, ...]:
+        classifier = copy.deepcopy(ours.models.classifier).double()
+        return on_numpy(classifier)(audio.astype(np.float64))
+
+    for i, name in enumerate(onnx.spec.outputs):
+        what = f"classifier, {name}"
+        yield compare_sound(what, *audio.shape, expected[i], found[i], lambda i=i: exact()[i])
+    best, other = expected[0].argmax(-1), found[0].argmax(-1)
+    different, ties, margin = choice_ties(best, other, lambda: exact()[0])
+    what = "classifier, first choice"
+    yield Comparison(what, *audio.shape, best.size, different, ties, margin=margin)

@@ -4,6 +4,8 @@ All take and give (B, width, T, M). Batch norm keeps its running mean and varian
 and one shift for each channel (Ioffe & Szegedy 2015).
 """
 
+import copy
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -41,10 +43,29 @@ class ConvNorm(nn.Module):
             x = F.avg_pool2d(x, self.stride)
         return self.activation(self.norm(x))
 
+    def fold(self) -> None:
+        """Put the norm, as it is in use, into the convolution: means commute with a scale and a shift."""
+        norm, old = self.norm, self.conv
+        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        size, step, padding = old.kernel_size, old.stride, old.padding
+        self.conv = nn.Conv2d(old.in_channels, old.out_channels, size, step, padding, groups=old.groups)
+        self.conv.weight.data = old.weight * scale[:, None, None, None]
+        self.conv.bias.data = norm.bias - norm.running_mean * scale
+        self.norm = nn.Identity()
+
     def _missing(self, n: int) -> tuple[int, int]:
         """How many zeros before and after n places make ceil(n / stride) of them; a kernel >= the stride."""
         total = self.conv.kernel_size[0] - self.stride + -n % self.stride
         return total // 2, total - total // 2
+
+
+def folded(module: nn.Module) -> nn.Module:
+    """A copy for use alone, in which convolutions have taken up their norms."""
+    module = copy.deepcopy(module).requires_grad_(False).eval()
+    for part in module.modules():
+        if isinstance(part, ConvNorm):
+            part.fold()
+    return module.requires_grad_(False)
 
 
 class Ghost(nn.Module):

@@ -194,3 +194,35 @@ def test_playing_takes_no_pytorch(classifier_bundle, one_only):
         "print([name for name in ('torch', 'onnx', 'scipy', 'soundfile') if name in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+
+
+# --- fewer bits
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_a_smaller_bundle_keeps_its_limits(classifier, name, classifier_bundle, tmp_path, precision):
+    if name not in ("Cnn14_16k", "MobileNetV2"):
+        pytest.skip("one of each kind of block is enough")
+    from helpers.classify.files import GOLDEN
+    from helpers.classify.graphs import export_bundle
+
+    small = export_bundle(classifier, tmp_path / "small", precision=precision)
+    certificate = verify_bundle(GOLDEN / name, small)
+    assert certificate.passed and len(certificate.findings) == 3, str(certificate)
+    sizes = [(bundle / "classifier.onnx").stat().st_size for bundle in (small, classifier_bundle)]
+    assert sizes[0] < sizes[1]
+    audio = sound(2, N)[:, None]
+    apart = np.abs(
+        Pipeline.open(small).scores(audio, 8000) - Pipeline.open(classifier_bundle).scores(audio, 8000)
+    )
+    assert 1e-6 < apart.max() < 0.2
+    assert json.loads((small / "bundle.json").read_text())["precision"] == {"classifier": precision}
+
+
+def test_what_is_for_matrix_products_is_refused(classifier, tmp_path, one_only):
+    from helpers.classify.graphs import export_bundle
+
+    for precision in ("int4", "int8-block", "int3"):
+        with refused(precision):
+            export_bundle(classifier, tmp_path / "bundle", precision=precision)
+    assert not (tmp_path / "bundle").exists()

@@ -20,7 +20,7 @@ from helpers.layers import (
     Snake,
     VectorQuantizer,
 )
-from helpers.layers.images import ChannelAttention, ConvNorm, Ghost, Inverted, SqueezeExcitation
+from helpers.layers.images import ChannelAttention, ConvNorm, Ghost, Inverted, SqueezeExcitation, folded
 
 few = settings(max_examples=20, deadline=None)
 
@@ -251,3 +251,12 @@ def test_bottlenecks_add_what_came_in(fused, width, stride, expanded):
     for part in parts:
         inside = inside if part is None else part(inside)
     torch.testing.assert_close(layer(x), inside + x if (width, stride) == (4, 1) else inside)
+
+
+@pytest.mark.parametrize("striding", ["step", "pool", "same"])
+def test_a_norm_goes_into_its_convolution(striding):
+    layer = image_layer(ConvNorm(3, 6, 3, 2, 3, "relu", striding))
+    x = randn(2, 3, 7, 6)
+    small = folded(layer)
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in small.modules())
+    torch.testing.assert_close(small(x), layer(x))
