@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from math import prod
 
+from helpers.classify.files import CONFIG
 from helpers.support.config import LARGEST, is_whole, shown
 from helpers.support.errors import InputError
 
@@ -16,6 +17,8 @@ ATTENTIONS = ("", "se", "eca")
 POOLS = ("mean", "peak", "steps_max", "steps_mean")
 OUTPUTS = ("linear", "cosine", "arcface")
 SCORES = ("sigmoid", "softmax")
+EMBEDDINGS = ("last", "pooled")
+EARS = ("log_mel", "kaldi")
 ACTIVATIONS = ("none", "relu", "relu6", "silu", "hardswish")
 STRIDINGS = ("step", "pool", "same")
 MOST_BLOCKS, MOST_LABELS = 500, 100_000
@@ -26,7 +29,8 @@ WIDEST, LARGEST_STRIDE = 1 << 16, 8
 class Front:
     """The ear: rates and frequencies in hertz, window and hop in samples.
 
-    level: whether the mean over the clip is taken off the decibels, so that loudness does not count.
+    ear: "log_mel", or "kaldi", see `layers.spectrogram`. level: whether the mean over the clip is taken off
+    the decibels, so that loudness does not count.
     """
 
     sample_rate: int = 16000
@@ -36,11 +40,15 @@ class Front:
     f_min: float = 50.0
     f_max: float = 8000.0
     level: bool = False
+    ear: str = "log_mel"
 
 
 @dataclass(frozen=True)
 class Block:
-    """One block of `layers.images`. expanded: the width inside; squeezed: of squeeze and excitation."""
+    """One block of `layers.images`. expanded: the width inside; squeezed: of squeeze and excitation.
+
+    squeezing: the activation within that; "" for the block's own.
+    """
 
     kind: str
     width: int
@@ -51,6 +59,7 @@ class Block:
     squeezed: int = 0
     activation: str = "relu"
     striding: str = "step"
+    squeezing: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,9 @@ class Head:
     pool: "mean" over time and frequency; "peak", the mean over frequency, then over time the mean and the
     largest added; "steps_max", "steps_mean": scores for each step, of which the clip has the largest or the
     mean. hidden: the width of a layer before the last, 0 for none. output: "linear", or the cosine of the
-    angle to each label's direction times `scale`; "arcface" is the same, trained with a margin.
+    angle to each label's direction times `scale`; "arcface" is the same, trained with a margin. embedding:
+    what the model gives beside scores, "last" for what the last layer looks at, or "pooled" as it is before
+    the hidden layer.
     """
 
     n_labels: int
@@ -70,6 +81,7 @@ class Head:
     output: str = "linear"
     scale: float = 16.0
     scores: str = "softmax"
+    embedding: str = "last"
 
 
 @dataclass(frozen=True)
@@ -124,18 +136,20 @@ class Config:
         config.check()
         return config
 
-    def check(self) -> None:
-        """Raise InputError for numbers that no model has."""
+    def check(self, called: str = CONFIG) -> None:
+        """Raise InputError for numbers that no model has. called: the file that they are from."""
         front, head = self.front, self.head
         names = [(one.kind, KINDS) for one in self.blocks] + [
             (one.attention, ATTENTIONS) for one in self.blocks
         ]
         names += [(one.activation, ACTIVATIONS) for one in (*self.blocks, head)]
         names += [(one.striding, STRIDINGS) for one in self.blocks]
+        names += [(one.squeezing, ("", *ACTIVATIONS)) for one in self.blocks]
         names += [(head.pool, POOLS), (head.output, OUTPUTS), (head.scores, SCORES)]
+        names += [(head.embedding, EMBEDDINGS), (front.ear, EARS)]
         for name, known in names:
             if name not in known:
-                raise InputError(f"config.json: there is no {shown(name)}; choose one of {', '.join(known)}.")
+                raise InputError(f"{called}: there is no {shown(name)}; choose one of {', '.join(known)}.")
         counts = {
             "sample_rate": (front.sample_rate, 1000, 200_000), "n_fft": (front.n_fft, 16, 1 << 12),
             "hop": (front.hop, 1, 1 << 14), "n_mels": (front.n_mels, 1, 1024),
@@ -150,21 +164,21 @@ class Config:
                 "kernel": (one.kernel, 1, 31), "expanded": (one.expanded, 0, WIDEST),
                 "squeezed": (one.squeezed, 0, WIDEST),
             }  # fmt: skip
-            _check_counts(counts)
+            _check_counts(counts, called)
             if one.kind in ("inverted", "fused", "ghost") and not one.expanded:
-                raise InputError(f"config.json: a block of kind '{one.kind}' needs 'expanded'.")
+                raise InputError(f"{called}: a block of kind '{one.kind}' needs 'expanded'.")
             if (one.attention == "se") != (one.squeezed > 0):
-                raise InputError("config.json: 'squeezed' goes with the attention 'se', and only with it.")
+                raise InputError(f"{called}: 'squeezed' goes with the attention 'se', and only with it.")
             if one.kernel < one.stride or one.kernel % 2 == 0:
-                raise InputError("config.json: a 'kernel' is odd and no smaller than its 'stride'.")
+                raise InputError(f"{called}: a 'kernel' is odd and no smaller than its 'stride'.")
         if front.n_fft % 2 or self.stride > LARGEST:
-            raise InputError("config.json: 'n_fft' should be even, and all strides together below a million.")
+            raise InputError(f"{called}: 'n_fft' should be even, and all strides together below a million.")
 
 
-def _check_counts(counts: Mapping[str, tuple[float, float, float]]) -> None:
+def _check_counts(counts: Mapping[str, tuple[float, float, float]], called: str) -> None:
     for name, (value, least, most) in counts.items():
         if not least <= value <= most:
-            raise InputError(f"config.json: '{name}' is {shown(value)}, not from {least:g} to {most:g}.")
+            raise InputError(f"{called}: '{name}' is {shown(value)}, not from {least:g} to {most:g}.")
 
 
 def _read(kind: type, content: object, called: str):

@@ -11,7 +11,7 @@ from helpers.support.files import ROOT, read_json
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"  # the course's own
 MODEL_TYPE = "sound-classifier"  # in that config.json
-ARCHITECTURES = ("Cnn14", "Cnn14_DecisionLevelMax", "Cnn14_DecisionLevelAvg", "MobileNetV1", "MobileNetV2")
+PANNS = ("Cnn14", "Cnn14_DecisionLevelMax", "Cnn14_DecisionLevelAvg", "MobileNetV1", "MobileNetV2")
 VARIANTS = (
     "16k",
     "8k",
@@ -21,10 +21,13 @@ VARIANTS = (
     "emb128",
     "emb512",
 )  # of a Cnn14; the tensors say the rest
-HALLMARKS = (b"logmel_extractor.melW", b"spectrogram_extractor.stft")  # names in every PANNs file
+HALLMARKS = (
+    b"logmel_extractor.melW",
+    b"conc_se_layers.0.fc1",
+)  # of PANNs, of EfficientAT
 HEAD_BYTES = 1 << 20  # of a file, in which its first tensors' names are
 ENDINGS = (".pth", ".pt")
-LOOKS_LIKE = f"one PANNs *.pth, or {CONFIG} of a '{MODEL_TYPE}' and {WEIGHTS}"
+LOOKS_LIKE = f"one PANNs *.pth or EfficientAT *.pt, or {CONFIG} of a '{MODEL_TYPE}' and {WEIGHTS}"
 MODELS = ROOT / "models" / "classify"
 GOLDEN = ROOT / "tests" / "golden" / "classify"  # small random weights: they prove the path, not the sound
 ZENODO_RECORD = "3987831"
@@ -34,7 +37,7 @@ NO_LICENCE = "none named there; the code of PANNs is under the MIT licence"
 def recognises(path: Path) -> bool:
     """Whether a directory or a file looks like a classifier's."""
     if path.is_dir():
-        return is_own(path) or bool(_panns_in(path))
+        return is_own(path) or bool(_public_in(path))
     return path.suffix.lower() in ENDINGS and (_has_hallmark(path) or architecture_of(path) is not None)
 
 
@@ -47,12 +50,12 @@ def is_own(directory: Path) -> bool:
     return isinstance(config, dict) and config.get("model_type") == MODEL_TYPE
 
 
-def _panns_in(directory: Path) -> list[Path]:
+def _public_in(directory: Path) -> list[Path]:
     return [path for ending in ENDINGS for path in sorted(directory.glob(f"*{ending}")) if recognises(path)]
 
 
 def _has_hallmark(path: Path) -> bool:
-    """Whether the names of PANNs' first layer are at a file's beginning; nothing of it is loaded."""
+    """Whether a name that tells a classifier is near a file's beginning; nothing of it is loaded."""
     try:
         if not path.is_file():
             return False
@@ -69,7 +72,7 @@ def architecture_of(path: Path) -> str | None:
     base, _, variant = name.partition("_")
     if base == "Cnn14" and variant in VARIANTS:
         return base
-    return name if name in ARCHITECTURES else None
+    return name if name in PANNS else None
 
 
 def describe(path: Path) -> Iterator[str]:
@@ -80,7 +83,7 @@ def describe(path: Path) -> Iterator[str]:
 
 
 def find(path: str | os.PathLike) -> Path:
-    """The one file of PANNs that a path names or a directory holds, or a directory of our own format."""
+    """The one public file that a path names or a directory holds, or a directory of our own format."""
     path = Path(path)
     if not path.is_dir():
         if not path.is_file():
@@ -88,7 +91,7 @@ def find(path: str | os.PathLike) -> Path:
         return path.parent if path.name in (CONFIG, WEIGHTS) and is_own(path.parent) else path
     if is_own(path):
         return path
-    found = _panns_in(path)
+    found = _public_in(path)
     if len(found) != 1:
         names = ", ".join(one.name for one in found[:3])
         what = f"{len(found)} of them ({names}): name one file" if found else f"no {LOOKS_LIKE}"

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from helpers.checkpoints import describe_tensors, read, read_safetensors
-from helpers.classify import own, panns
+from helpers.classify import own
 from helpers.classify.configs import Config
 from helpers.classify.files import WEIGHTS, find
+from helpers.classify.weights import family_of
 from helpers.support.config import shown
 from helpers.support.errors import InputError
 
@@ -22,9 +23,9 @@ def describe_checkpoint(path: Path) -> Iterator[str]:
         return
     checkpoint = read(path)
     try:
-        config = panns.read_config(path, checkpoint.tensors, None)
+        config = family_of(checkpoint.tensors).read_config(path, checkpoint.tensors, None)
     except InputError as error:
-        yield f"{path}: a classifier of PANNs' kind"
+        yield f"{path}: a classifier that is not clear"
         yield from describe_tensors(checkpoint.tensors)
         yield f"  note: {error}"
         return

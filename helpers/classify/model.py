@@ -14,7 +14,9 @@ from helpers.layers.images import (
     SqueezeExcitation,
     Twice,
 )
-from helpers.layers.spectrogram import LogMel
+from helpers.layers.spectrogram import KaldiMel, LogMel
+
+EARS = {"log_mel": LogMel, "kaldi": KaldiMel}
 
 
 class Classifier(nn.Module):
@@ -27,7 +29,7 @@ class Classifier(nn.Module):
         super().__init__()
         front = config.front
         self.config = config
-        self.front = LogMel(front.n_fft, front.hop, front.n_mels)
+        self.front = EARS[front.ear](front.n_fft, front.hop, front.n_mels)
         self.network = Network(config)
 
     def forward(self, audio: Tensor) -> tuple[Tensor, Tensor]:
@@ -52,20 +54,24 @@ class Network(nn.Module):
         self.out = Output(head.hidden or width, head)
 
     def forward(self, decibels: Tensor) -> tuple[Tensor, Tensor]:
-        embedding = self.embed(decibels)
+        pooled = self.pooled(decibels)
+        embedding = self.embed(pooled)
         scores = self.scores(self.out(embedding))
         if not self.config.by_steps:
-            return scores, embedding
+            return scores, pooled if self.config.head.embedding == "pooled" else embedding
         clip = scores.amax(1) if self.config.head.pool == "steps_max" else scores.mean(1)
         return clip, _stretched(scores, decibels.shape[2], self.config.stride)
 
-    def embed(self, decibels: Tensor) -> Tensor:
-        """What the last layer looks at: (B, D), or (B, S, D) of a model that scores steps."""
+    def pooled(self, decibels: Tensor) -> Tensor:
+        """What the blocks make of a picture: (B, width), or (B, S, width) of a model that scores steps."""
         x = self.leveled(decibels)
         for block in self.blocks:
             x = block(x)
-        x = pooled(x, self.config.head.pool)
-        return x if self.hidden is None else self.activation(self.hidden(x))
+        return pooled(x, self.config.head.pool)
+
+    def embed(self, pooled: Tensor) -> Tensor:
+        """What the last layer looks at, (..., D)."""
+        return pooled if self.hidden is None else self.activation(self.hidden(pooled))
 
     def leveled(self, x: Tensor) -> Tensor:
         """The picture as the first block gets it."""
@@ -105,7 +111,8 @@ def build(width: int, block: Block, eps: float) -> nn.Module:
         return Separable(width, block.width, block.kernel, block.stride, *how)
     attention = None
     if block.attention == "se":
-        attention = SqueezeExcitation(block.expanded, block.squeezed, block.activation)
+        activation = block.squeezing or block.activation
+        attention = SqueezeExcitation(block.expanded, block.squeezed, activation)
     elif block.attention == "eca":
         attention = ChannelAttention()
     return Inverted(

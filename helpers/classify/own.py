@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from helpers.checkpoints import COUNTER, read_safetensors
-from helpers.classify.configs import Config
+from helpers.classify.configs import Config, Front
 from helpers.classify.files import CONFIG, MODEL_TYPE, WEIGHTS
-from helpers.classify.model import Classifier, Network
+from helpers.classify.model import EARS, Classifier, Network
 from helpers.classify.spec import LONGEST_LABEL
 from helpers.layers.spectrogram import LogMel
 from helpers.support.errors import InputError
@@ -38,7 +38,7 @@ def load(directory: Path) -> tuple[Classifier, TransferReport, tuple[str, ...]]:
     tensors = read_safetensors([directory / WEIGHTS])
     check_depth(directory / CONFIG, len(config.blocks), tensors)
     classifier = built(directory / CONFIG, Classifier, config)
-    classifier.front = ear(config)
+    classifier.front = ear(config.front)
     move = Transfer(str(directory / WEIGHTS), classifier.network, tensors)
     walk(move, classifier.network)
     return classifier.eval(), move.finish(), labels
@@ -54,12 +54,13 @@ def walk(move: Transfer, network: Network) -> None:
             move.copy(name, name)
 
 
-def ear(config: Config) -> LogMel:
+def ear(front: Front) -> LogMel:
     """The front end, its kernels and bands computed."""
-    front = config.front
-    return LogMel.computed(
-        front.sample_rate, front.n_fft, front.hop, front.n_mels, front.f_min, front.f_max
-    ).eval()
+    return (
+        EARS[front.ear]
+        .computed(front.sample_rate, front.n_fft, front.hop, front.n_mels, front.f_min, front.f_max)
+        .eval()
+    )
 
 
 def fresh(config: Config, seed: int = 0) -> Classifier:
@@ -68,7 +69,7 @@ def fresh(config: Config, seed: int = 0) -> Classifier:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         classifier = Classifier(config)
-    classifier.front = ear(config)
+    classifier.front = ear(config.front)
     return classifier
 
 

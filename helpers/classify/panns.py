@@ -9,7 +9,8 @@ from pathlib import Path
 from torch import Tensor
 
 from helpers.classify.configs import Block, Config, Front, Head
-from helpers.classify.files import ARCHITECTURES, architecture_of
+from helpers.classify.files import PANNS, architecture_of
+from helpers.classify.shapes import size
 from helpers.support.config import shown
 from helpers.support.errors import InputError
 from helpers.transfer import Transfer
@@ -56,14 +57,14 @@ def family_of(architecture: str) -> str:
 
 def chosen(path: Path, tensors: Mapping[str, Tensor], named: str | None) -> str:
     """Which architecture it is: as the user says, as the file is called, or as only one can be."""
-    if named is not None and named not in ARCHITECTURES:
-        raise InputError(f"there is no model {shown(named)}; choose one of {', '.join(ARCHITECTURES)}.")
+    if named is not None and named not in PANNS:
+        raise InputError(f"there is no model {shown(named)}; choose one of {', '.join(PANNS)}.")
     families = [family for family, hallmark in HALLMARKS.items() if hallmark in tensors]
     said = named or architecture_of(path)
     if not families:
         raise InputError(
             f"{path} holds {shown(said) if said else 'a model'} with none of the tensors that would tell it "
-            f"({', '.join(HALLMARKS.values())}); {', '.join(ARCHITECTURES)} are read."
+            f"({', '.join(HALLMARKS.values())}); {', '.join(PANNS)} are read."
         )
     if said is None and families != ["Cnn14"]:
         return families[0]
@@ -75,15 +76,6 @@ def chosen(path: Path, tensors: Mapping[str, Tensor], named: str | None) -> str:
     if family_of(said) not in families:
         raise InputError(f"{path} is called a {said}, but its tensors are a {families[0]}'s; see --model.")
     return said
-
-
-def size(path: Path, tensors: Mapping[str, Tensor], name: str, n_axes: int) -> tuple[int, ...]:
-    """The shape of a tensor that must be there, with so many axes. Raises InputError that names it."""
-    tensor = tensors.get(name)
-    if tensor is None or tensor.dim() != n_axes or 0 in tensor.shape:
-        what = "is missing" if tensor is None else f"has the shape {tuple(tensor.shape)}"
-        raise InputError(f"{path}: '{name}' {what}.")
-    return tuple(tensor.shape)
 
 
 def _twice(path: Path, tensors: Mapping[str, Tensor], i: int, stride: int) -> Block:

@@ -1,11 +1,15 @@
 """A classifier's weights, out of its file into its modules."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+
+from torch import Tensor
 
 from helpers.checkpoints import read
-from helpers.classify import own, panns
+from helpers.classify import efficientat, own, panns
 from helpers.classify.configs import Config
 from helpers.classify.files import CONFIG, WEIGHTS, find
 from helpers.classify.labels import numbered, read_labels
@@ -52,7 +56,7 @@ def load_models(
     """
     path = find(path)
     if not path.is_dir():
-        return load_panns(path, model, labels)
+        return load_public(path, model, labels)
     if model is not None:
         raise InputError(f"{path} says itself what it is; --model goes with a file of PANNs.")
     classifier, report, names = own.load(path)
@@ -60,12 +64,21 @@ def load_models(
     return Models(classifier, report, names, {name: path / name for name in (CONFIG, WEIGHTS)})
 
 
-def load_panns(path: Path, model: str | None, labels: str | os.PathLike | None) -> Models:
-    """One of PANNs' files: all of it, the front end too, comes from there."""
+def family_of(tensors: Mapping[str, Tensor]) -> ModuleType:
+    """The module that knows a public file's names."""
+    return efficientat if any(name.endswith(efficientat.HALLMARK) for name in tensors) else panns
+
+
+def load_public(path: Path, model: str | None, labels: str | os.PathLike | None) -> Models:
+    """One of PANNs' files, whose ear comes from there too, or one of EfficientAT's, whose ear is computed."""
     checkpoint = read(path)
-    config = panns.read_config(path, checkpoint.tensors, model)
+    family = family_of(checkpoint.tensors)
+    config = family.read_config(path, checkpoint.tensors, model)
     names = read_labels(labels, config.head.n_labels) if labels else numbered(config.head.n_labels)
     classifier = built(path, Classifier, config)
-    move = Transfer(checkpoint.called, classifier, checkpoint.tensors)
-    panns.walk(move, config)
-    return Models(classifier, move.finish(), names, {path.name: path})
+    if family is efficientat:
+        classifier.front = own.ear(config.front)
+    module = classifier if family is panns else classifier.network
+    move = Transfer(checkpoint.called, module, checkpoint.tensors)
+    family.walk(move, config)
+    return Models(classifier.eval(), move.finish(), names, {path.name: path})

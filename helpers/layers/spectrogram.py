@@ -10,6 +10,8 @@ from torch.nn import functional as F
 from helpers.layers.convolution import extend
 
 FLOOR = 1e-10  # of power: 100 dB below 1
+SHARE = 800 / 1024  # of a transform that Kaldi's window fills here
+RAISED = 0.97
 LINEAR_HZ, LINEAR_MELS, OCTAVE = 200 / 3, 15, math.log(6.4) / 27  # Slaney's scale: straight up to 1000 Hz
 
 
@@ -41,11 +43,39 @@ class LogMel(nn.Module):
         return layer
 
     def forward(self, audio: Tensor) -> Tensor:
+        return decibels(self.power(audio))[:, None]
+
+    def power(self, audio: Tensor) -> Tensor:
+        """(B, N) -> (B, T, n_mels), in mel bands."""
         half = self.real.shape[-1] // 2
         x = extend(audio, half, half, "reflect")[:, None]
         real, imag = (F.conv1d(x, kernel, stride=self.hop) for kernel in (self.real, self.imag))
-        power = real * real + imag * imag
-        return decibels(power.transpose(1, 2) @ self.mel)[:, None]
+        return (real * real + imag * imag).transpose(1, 2) @ self.mel
+
+
+class KaldiMel(LogMel):
+    """Mel bands as Kaldi has them, of a sound whose high notes are raised first; natural logarithm, scaled.
+
+    audio (B, N) -> (B, 1, T, n_mels), T = (N - 1) // hop + 1. (Schmid et al. 2023, "EfficientAT".)
+    """
+
+    @classmethod
+    def computed(
+        cls, sample_rate: int, n_fft: int, hop: int, n_mels: int, f_min: float, f_max: float
+    ) -> "KaldiMel":
+        """With a symmetric Hann window of SHARE of a transform, in its middle."""
+        layer = cls(n_fft, hop, n_mels)
+        length = int(SHARE * n_fft)
+        window = np.zeros(n_fft)
+        window[(n_fft - length) // 2 :][:length] = np.hanning(length)
+        kernels = fourier_kernels(n_fft, window)
+        layer.real.data, layer.imag.data = (torch.from_numpy(one[:, None].copy()) for one in kernels)
+        layer.mel.data = torch.from_numpy(kaldi_bands(sample_rate, n_fft, n_mels, f_min, f_max))
+        return layer
+
+    def forward(self, audio: Tensor) -> Tensor:
+        raised = audio[:, 1:] - RAISED * audio[:, :-1]
+        return ((torch.log(self.power(raised) + 1e-5) + 4.5) / 5)[:, None]
 
 
 def decibels(power: Tensor) -> Tensor:
@@ -53,10 +83,14 @@ def decibels(power: Tensor) -> Tensor:
     return 10 * torch.log10(power.clamp(min=FLOOR))
 
 
-def fourier_kernels(n_fft: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cosines and negative sines under a periodic Hann window, each (n_fft / 2 + 1, n_fft) float32."""
+def fourier_kernels(n_fft: int, window: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines and negative sines under a window, each (n_fft / 2 + 1, n_fft) float32.
+
+    window: (n_fft,); None for a periodic Hann window.
+    """
     places = np.arange(n_fft)
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * places / n_fft)
+    if window is None:
+        window = 0.5 - 0.5 * np.cos(2 * np.pi * places / n_fft)
     turns = np.outer(np.arange(n_fft // 2 + 1), places) % n_fft  # whole turns left out: no digits are lost
     angle = 2 * np.pi * turns / n_fft
     return (np.cos(angle) * window).astype(np.float32), (-np.sin(angle) * window).astype(np.float32)
@@ -73,6 +107,23 @@ def mel_bands(sample_rate: int, n_fft: int, n_mels: int, f_min: float, f_max: fl
     down = (edges[2:] - bins) / np.diff(edges)[1:]
     area = 2 / (edges[2:] - edges[:-2])
     return (np.maximum(0, np.minimum(up, down)) * area).astype(np.float32)
+
+
+def kaldi_bands(sample_rate: int, n_fft: int, n_mels: int, f_min: float, f_max: float) -> np.ndarray:
+    """Triangles whose sides are straight on the mel scale, each as high as the others: as `mel_bands`.
+
+    The last bin, at half the sample rate, belongs to none. (Povey et al. 2011, "Kaldi".)
+    """
+
+    def mel(frequency: float | np.ndarray) -> np.ndarray:
+        return 1127 * np.log1p(np.asarray(frequency) / 700)
+
+    edges = np.linspace(mel(f_min), mel(f_max), n_mels + 2)
+    bins = mel(np.linspace(0, sample_rate / 2, n_fft // 2 + 1))[:, None]
+    up, down = (bins - edges[:-2]) / np.diff(edges)[:-1], (edges[2:] - bins) / np.diff(edges)[1:]
+    made = np.maximum(0, np.minimum(up, down))
+    made[-1] = 0
+    return made.astype(np.float32)
 
 
 def mels(frequency: float | np.ndarray) -> np.ndarray:
