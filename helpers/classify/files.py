@@ -21,6 +21,7 @@ VARIANTS = (
     "emb128",
     "emb512",
 )  # of a Cnn14; the tensors say the rest
+SCORED = "_mAP"  # what follows the architecture in a public file's name
 HALLMARKS = (
     b"logmel_extractor.melW",
     b"conc_se_layers.0.fc1",
@@ -68,7 +69,7 @@ def _has_hallmark(path: Path) -> bool:
 
 def architecture_of(path: Path) -> str | None:
     """What a file is called after, as in `Cnn14_16k_mAP=0.438.pth`; None where that is nothing known."""
-    name = path.name.partition("_mAP")[0].partition(".")[0]
+    name = path.name.partition(SCORED)[0].partition(".")[0]
     base, _, variant = name.partition("_")
     if base == "Cnn14" and variant in VARIANTS:
         return base
@@ -112,4 +113,4 @@ def _zenodo(network: Network, name: str | None) -> list[Record]:
     """A record for each file of an architecture that is read here, under its name without the score."""
     files, licence = zenodo(network, ZENODO_RECORD)
     known = [file for file in files if architecture_of(Path(file.name)) is not None]
-    return [Record(f"panns/{file.name.partition('_mAP')[0]}", licence, (file,)) for file in known]
+    return [Record(f"panns/{file.name.partition(SCORED)[0]}", licence, (file,)) for file in known]

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +36,13 @@ AXES = {
 
 
 def graphs_to_export(
-    models: Models, precision: str = "fp32", examples: Iterable[np.ndarray] | None = None
+    models: Models, precision: str = "fp32", examples: Iterable[np.ndarray] = ()
 ) -> dict[str, GraphToExport]:
     """The one graph of a bundle. examples: see `export_bundle`."""
     config = models.config
     audio = torch.zeros(2, 2 * config.shortest + 3 * config.front.hop + 1)
     classifier = folded(models.classifier) if precision == "int8" else models.classifier
-    sounds = course_sounds(config.front.sample_rate) if examples is None else examples
+    sounds = chain(examples, course_sounds(config.front.sample_rate))
     methods = {"int8": partial(in_eight_bits, examples=sounds)}
     graph = GraphToExport(
         classifier, {"audio": audio}, config.outputs, AXES, keep_exact=EXACT, methods=methods
@@ -69,12 +70,12 @@ def export_bundle(
     external_data: bool = False,
     on_graph: Callable[[str], object] = lambda name: None,
     precision: str = "fp32",
-    examples: Iterable[np.ndarray] | None = None,
+    examples: Iterable[np.ndarray] = (),
 ) -> Path:
     """Write `classifier.onnx` and `bundle.json` into the directory `out`, whole or not at all.
 
     `on_graph` is called with the graph's name before it is exported. examples: sounds (1, N) at the model's
-    rate, as it will hear them: with int8 they fix the ranges of what is inside (None: the course's clips).
+    rate, as it will hear them: with int8 they and the course's clips fix the ranges of what is inside.
     Raises InputError.
     """
     if precision not in PRECISIONS:

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from helpers.classify.configs import Block, Config, Front, Head
-from helpers.classify.files import PANNS, architecture_of
+from helpers.classify.files import PANNS, SCORED, architecture_of
 from helpers.classify.shapes import size
 from helpers.support.config import shown
 from helpers.support.errors import InputError
@@ -65,6 +65,11 @@ def chosen(path: Path, tensors: Mapping[str, Tensor], named: str | None) -> str:
         raise InputError(
             f"{path} holds {shown(said) if said else 'a model'} with none of the tensors that would tell it "
             f"({', '.join(HALLMARKS.values())}); {', '.join(PANNS)} are read."
+        )
+    if said is None and SCORED in path.name:
+        raise InputError(
+            f"{path} is called {shown(path.name.partition(SCORED)[0])}, which is not read here; is it one "
+            f"of {', '.join(PANNS)} after all, say so with --model."
         )
     if said is None and families != ["Cnn14"]:
         return families[0]

@@ -13,9 +13,11 @@ from helpers import rooms
 from helpers.classify import files
 from helpers.classify.graphs import export_bundle
 from helpers.classify.labels import read_labels
+from helpers.classify.model import Classifier
 from helpers.classify.proof import verify_bundle
 from helpers.classify.reference import TorchPipeline
 from helpers.classify.weights import load_models
+from helpers.download.records import licence_of
 
 OTHERS = {
     "Cnn14_mAP=0.431.pth": shape("Cnn14"),
@@ -178,7 +180,7 @@ def test_another_architecture_is_refused_by_name(tmp_path):
     """One with Cnn14's blocks and more, and one with nothing of it."""
     more = with_value("pre_conv0.weight", lambda old: torch.ones(3))
     path = rewrite(tmp_path / "Wavegram_Logmel_Cnn14_mAP=0.439.pth", shape("Cnn14"), more)
-    with refused("--model"):
+    with refused("Wavegram_Logmel_Cnn14", "--model"):
         load_models(path)
     with refused("pre_conv0.weight"):
         load_models(path, "Cnn14")
@@ -214,3 +216,42 @@ def test_a_file_that_is_none(tmp_path, content):
     path.write_bytes(content)
     with refused("MobileNetV1.pth"):
         load_models(path)
+
+
+# --- the public sizes, and where they are
+
+MOBILE = [32, 64, 128, 128, 256, 256, *[512] * 6, 1024, 1024]
+INVERTED = [32, 16, 24, 24, *[32] * 3, *[64] * 4, *[96] * 3, *[160] * 3, 320, 1280]
+PUBLIC = {  # widths, hidden; parameters and tensors that the public code counts
+    "Cnn14": ([64, 128, 256, 512, 1024, 2048], 2048, 80_753_615, 84),
+    "MobileNetV1": (MOBILE, 1024, 4_796_303, 174),
+    "MobileNetV2": (INVERTED, 1024, 4_075_343, 324),
+}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_the_published_sizes_have_as_many_numbers_and_tensors(name):
+    widths, hidden, n_numbers, n_tensors = PUBLIC[name]
+    with torch.device("meta"):
+        model = Classifier(shape(name, 32000, widths, hidden, 527))
+    assert sum(one.numel() for one in model.network.parameters()) == n_numbers
+    assert len(model.state_dict()) == n_tensors
+
+
+class Listing:
+    """What a record's metadata says, without a network."""
+
+    zenodo = "http://nowhere"
+    names = ("Cnn14_16k_mAP=0.438.pth", "Cnn14_DecisionLevelAtt_mAP=0.425.pth", "MobileNetV1_mAP=0.389.pth")
+
+    def json(self, url):
+        entries = [{"key": name, "size": 9, "links": {"self": f"{url}/{name}"}} for name in self.names]
+        return {"files": entries, "metadata": {"license": {"id": "cc-by-4.0"}}}, None
+
+
+def test_what_there_is_to_download():
+    (source,) = files.sources()
+    assert source.offers("panns/Cnn14_16k") and not source.offers("vampnet")
+    records = source.records(Listing())
+    assert [one.name for one in records] == ["panns/Cnn14_16k", "panns/MobileNetV1"]
+    assert "CC BY 4.0" in licence_of(records[0], source) and records[0].files[0].size == 9
