@@ -56,7 +56,7 @@ def test_a_bundle_says_what_it_is(bundle, capsys):
     assert manifest["sample_rate"] == 8000 and manifest["shortest"] == 31 * 80
     assert manifest["front"] == {
         "sample_rate": 8000, "n_fft": 256, "hop": 80, "n_mels": 64, "f_min": 50.0, "f_max": 4000.0,
-        "level": False,
+        "level": False, "ear": "log_mel",
     }  # fmt: skip
     assert run("inspect", bundle) == run("inspect", MODEL) == 0
     said = capsys.readouterr().out
