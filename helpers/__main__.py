@@ -59,7 +59,7 @@ def parser() -> Parser:
     command.add_argument("--out", type=Path, required=True, metavar="PAGE.html", help="the file to write")
     command.set_defaults(run=page)
 
-    command = choices.add_parser("batch", help="vamp, generate or encode every sound of a folder")
+    command = choices.add_parser("batch", help="vamp, generate, encode or classify every sound of a folder")
     kinds = command.add_subparsers(required=True, metavar="WHAT", parser_class=Parser)
     for room in rooms.ROOMS:
         its = rooms.door(room, "commands")

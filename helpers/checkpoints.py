@@ -2,8 +2,8 @@
 
 A `.pth` file is a pickle in a zip archive, and a pickle may run any code when it is loaded. PyTorch's
 `weights_only` loader runs none: it builds tensors and plain containers and refuses every other name.
-Public checkpoints mention a few more names (VampNet's: numpy scalars and training logs in the metadata);
-exactly those are let through, each mapped to a stand-in that only holds data.
+Public checkpoints mention a few more names (numpy scalars and training logs in the metadata, arrays of a
+sampler's state); exactly those are let through, each mapped to a stand-in that only holds data.
 """
 
 import os
@@ -26,6 +26,8 @@ from helpers.support.tables import megabytes
 
 LORA_ENDINGS = (".lora_A", ".lora_B")
 WEIGHT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+COUNTER = "num_batches_tracked"  # the one whole number that layers keep: batch norms count training steps
+STATES = ("state_dict", "model")  # what a file with more than tensors in it calls them
 WRAPPERS = ("module.", "_orig_mod.", "ema_model.")
 SAFETENSORS, SAFETENSORS_INDEX = "model.safetensors", "model.safetensors.index.json"
 MOST_SHARDS = 1000
@@ -68,9 +70,8 @@ def read(path: str | os.PathLike) -> Checkpoint:
     """
     path = Path(path)
     content = read_dict(path)
-    tensors, metadata = (
-        (content["state_dict"], content.get("metadata")) if "state_dict" in content else (content, {})
-    )
+    inside = next((name for name in STATES if name in content), None)
+    tensors, metadata = (content[inside], content.get("metadata")) if inside else (content, {})
     tensors = named_tensors(path, tensors)
     prefix = _shared_prefix(tensors)
     tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
@@ -232,7 +233,8 @@ def _checked(path: Path, name: str, tensor: object, n_bytes: int) -> Tensor:
     if not isinstance(tensor, Tensor):
         raise InputError(f"{path}: {shown(name)} is of type {type(tensor).__name__}; weights are tensors.")
     is_dense = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_nested
-    if not is_dense or tensor.dtype not in WEIGHT_TYPES:
+    counts = name.endswith(COUNTER) and tensor.dtype == torch.int64 and tensor.dim() == 0
+    if not is_dense or not (tensor.dtype in WEIGHT_TYPES or counts):
         kind = f"{tensor.dtype} {tensor.layout}".replace("torch.", "")
         raise InputError(f"{path}: {shown(name)} is {kind}; weights are dense floating-point tensors.")
     tensor = torch.detach(tensor)
@@ -264,6 +266,18 @@ class _NumberType:
         self.order = str(state[1])
 
 
+class _Array:
+    """For `numpy.ndarray`: what it held is let go, no model is made of it."""
+
+    def __setstate__(self, state: tuple) -> None:
+        pass
+
+
+def _array(kind: type, shape: tuple, code: object) -> _Array:
+    """For how numpy begins an array that it reads."""
+    return _Array()
+
+
 def _number(kind: _NumberType, data: bytes | str) -> bool | int | float:
     """For a numpy scalar: the Python number it holds."""
     kind = np.dtype(kind.code).newbyteorder(kind.order)
@@ -288,5 +302,8 @@ _STAND_INS: list[tuple[Callable, str]] = [
     (_number, "numpy.core.multiarray.scalar"),
     (_number, "numpy._core.multiarray.scalar"),
     (_NumberType, "numpy.dtype"),
+    (_array, "numpy.core.multiarray._reconstruct"),
+    (_array, "numpy._core.multiarray._reconstruct"),
+    (_Array, "numpy.ndarray"),
     (_latin1, "_codecs.encode"),
 ]

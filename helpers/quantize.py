@@ -59,12 +59,12 @@ def static(
     source: Path,
     products: Sequence[str],
     examples: Iterable[np.ndarray | Mapping[str, np.ndarray]],
-    operator: str = "MatMul",
+    *operators: str,
 ) -> onnx.ModelProto:
     """8-bit weights and activations, the activations' ranges fixed beforehand by running `examples`.
 
-    examples: inputs of the graph, as in use, by name where it has several. operator: the kind of node in
-    `products`, "Conv" for one.
+    examples: inputs of the graph, as in use, by name where it has several. operators: the kinds of node in
+    `products`, MatMul where none is named; with an activation, "Conv" and "Relu" say, both become one step.
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
@@ -73,7 +73,7 @@ def static(
         source,
         calibration_data_reader=_Reader(source, examples),
         quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=[operator],
+        op_types_to_quantize=list(operators) or ["MatMul"],
         nodes_to_quantize=list(products),
         per_channel=True,
         activation_type=QuantType.QUInt8,
@@ -133,18 +133,23 @@ def check_precision(precision: str) -> None:
 
 
 def smaller(
-    source: str | os.PathLike, method: str | Method, keep: Sequence[str] = (), products: Sequence[str] = ()
+    source: str | os.PathLike,
+    method: str | Method,
+    keep: Sequence[str] = (),
+    products: Sequence[str] = (),
+    exact: Sequence[str] = (),
 ) -> onnx.ModelProto:
     """A float32 graph made smaller: matrix products by `method`, the other weights stored as float16.
 
     method: one of METHODS or its name. products: names of the nodes to quantize (none named: all matrix
-    products), without those whose name begins with one of `keep`, which stay float.
+    products), without those whose name begins with one of `keep`, which stay float. exact: beginnings of the
+    names of weights that are stored as they are.
     """
     source = Path(source)
     chosen = [name for name in products or matrix_products(source) if not name.startswith(tuple(keep))]
     with silence():
         model = METHODS[method](source, chosen) if isinstance(method, str) else method(source, chosen)
-    store_as_half(model)
+    store_as_half(model, exact)
     metadata = {entry.key: entry.value for entry in _metadata(source)}
     if isinstance(method, str):
         metadata["precision"] = method
@@ -168,15 +173,15 @@ def write_smaller(
     return Path(target)
 
 
-def store_as_half(model: onnx.ModelProto) -> None:
-    """Store large float32 weights as float16, each with a Cast back to float32.
+def store_as_half(model: onnx.ModelProto, exact: Sequence[str] = ()) -> None:
+    """Store large float32 weights as float16, each with a Cast back; none whose name begins as in `exact`.
 
     ONNX Runtime casts once, when it opens the file: it computes as before, with weights that are rounded
     to eleven bits. Vectors (norms, biases, scales) stay as they are, so does what float16 can't hold.
     """
     casts, inputs = [], {value.name for value in model.graph.input}
     for weight in model.graph.initializer:
-        if weight.name in inputs:  # what an input holds where nobody feeds it
+        if weight.name in inputs or weight.name.startswith(tuple(exact)):  # an input's default is no weight
             continue
         values = numpy_helper.to_array(weight) if weight.data_type == TensorProto.FLOAT else np.zeros(0)
         if values.ndim < 2 or values.size < FEWEST or np.abs(values).max() > LARGEST_HALF:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from helpers.checkpoints import LORA_ENDINGS
+from helpers.checkpoints import COUNTER, LORA_ENDINGS
 from helpers.support.config import shown
 from helpers.support.errors import InputError
 from helpers.support.tables import Table
@@ -113,7 +113,7 @@ def _cells(row: TransferRow) -> tuple[str, ...]:
 class Transfer:
     """Moves the tensors of one checkpoint into one module, which was built on the meta device.
 
-    The methods take the name of a parameter of the module and the name (or prefix) of its source.
+    The methods take the name of a parameter or buffer of the module and the name (or prefix) of its source.
     Problems are collected, so that the error can name them all; `finish` raises it or loads the weights.
     """
 
@@ -126,7 +126,7 @@ class Transfer:
     seen: set[str] = field(default_factory=set)
 
     def __post_init__(self):
-        self.targets = dict(self.module.named_parameters())
+        self.targets = dict(self.module.named_parameters()) | dict(self.module.named_buffers())
 
     def take(self, source: str, shape: tuple[int | None, ...]) -> Tensor | None:
         """The source tensor as stored; None, and a problem noted, if it is missing or wrong.
@@ -189,6 +189,15 @@ class Transfer:
         """A weight-normed convolution with its bias."""
         self.copy(f"{target}.bias", f"{prefix}.bias")
         self.weight_norm(f"{target}.weight", prefix)
+
+    def batch_norm(self, target: str, prefix: str) -> None:
+        """A batch norm: scale, shift, and the mean and variance it found in training."""
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            self.copy(f"{target}.{part}", f"{prefix}.{part}")
+        variance = self.values.get(f"{target}.running_var")
+        if variance is not None and (variance < 0).any():
+            self.problems.append(f"'{prefix}.running_var' holds a negative variance")
+        self.leave(f"{prefix}.{COUNTER}", "counts training steps")
 
     def linear(self, target: str, prefix: str, alpha: float | None = None) -> None:
         """A projection without bias; with LoRA matrices beside it, w + (alpha / r) B A (Hu et al. 2021).

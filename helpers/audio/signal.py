@@ -1,6 +1,7 @@
 """Arrays of sound (channels, N) or (B, channels, N): mixed, resampled, brought to a length."""
 
 import math
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -89,6 +90,18 @@ def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     for source, target in zip(channels, changed):
         target[:] = soxr.resample(np.pad(source, (0, margin)), from_rate, to_rate, quality="VHQ")[:length]
     return changed.reshape(*audio.shape[:-1], length)
+
+
+def resample_stream(pieces: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
+    """`resample` of a sound (n,) that arrives in pieces: as many come out, what a filter held back last."""
+    if from_rate == to_rate:
+        yield from pieces
+        return
+    resample(np.zeros(1, np.float32), from_rate, to_rate)  # refuses rates that can't be
+    stream = library("soxr").ResampleStream(from_rate, to_rate, 1, dtype="float32", quality="VHQ")
+    for piece in pieces:
+        yield stream.resample_chunk(np.ascontiguousarray(piece, np.float32))
+    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
 def fit_length(audio: np.ndarray, n: int) -> np.ndarray:

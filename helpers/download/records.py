@@ -16,6 +16,7 @@ GIT_OBJECT = r"[0-9a-f]{40}"
 LICENCES = {  # identifier in the metadata: its usual name, and what it means
     "cc-by-nc-sa-4.0": ("CC BY-NC-SA 4.0", "name the authors, not for commerce, share alike"),
     "cc-by-nc-4.0": ("CC BY-NC 4.0", "name the authors, not for commerce"),
+    "cc-by-4.0": ("CC BY 4.0", "free to use and pass on, with its authors' names"),
     "apache-2.0": ("Apache 2.0", "free to use and pass on, with its notices"),
     "mit": ("MIT", "free to use and pass on, with its notice"),
 }

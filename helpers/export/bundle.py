@@ -57,8 +57,9 @@ def write_graph(
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         whole = Path(folder) / path.name
         save_graph(to_onnx(graph, opset), whole, metadata, external_data)
-        reduced = ir.from_proto(smaller(whole, precision, graph.keep_in_float))
-    save_graph(reduced, path, {}, external_data)
+        method = graph.methods.get(precision, precision)
+        reduced = ir.from_proto(smaller(whole, method, graph.keep_in_float, exact=graph.keep_exact))
+    save_graph(reduced, path, {"precision": precision}, external_data)
 
 
 def write_bundle(

@@ -24,6 +24,7 @@ from helpers.export.rewrites import (
     name_nodes,
     transpose_weights,
 )
+from helpers.quantize import Method
 from helpers.support.errors import InputError
 
 DEFAULT_OPSET = 23  # the first with Attention and RMSNormalization
@@ -37,8 +38,10 @@ class GraphToExport:
 
     axes: of inputs and outputs, the axes whose size may change, each with a name, as in
     `{"audio": {0: "batch"}}`. There the example needs at least 2 places: the exporter takes a 1 for fixed.
-    keep_in_float: beginnings of the names of nodes that are not quantized. defaults: what inputs are that
-    whoever runs the graph leaves out; 1 along the batch, which then is the first input's.
+    keep_in_float: beginnings of the names of nodes that are not quantized; keep_exact: of weights that are
+    not rounded. defaults: what inputs are that whoever runs the graph leaves out; 1 along the batch, which
+    then is the first input's. methods: by precision, how this graph gets there, instead of as in
+    `quantize.METHODS`.
     """
 
     module: nn.Module
@@ -47,6 +50,8 @@ class GraphToExport:
     axes: Mapping[str, Mapping[int, str]]
     keep_in_float: tuple[str, ...] = ()
     defaults: Mapping[str, Tensor] = field(default_factory=dict)
+    keep_exact: tuple[str, ...] = ()
+    methods: Mapping[str, Method] = field(default_factory=dict)
 
 
 def check_opset(opset: int) -> None:

@@ -211,7 +211,8 @@ def wrote_bundle(bundle: Path, opset: int, precision: str) -> str:
     """The line that says so."""
     n_graphs = sum(path.suffix == ".onnx" for path in bundle.iterdir())
     megabytes = sum(path.stat().st_size for path in bundle.iterdir()) / 1e6
-    return plain(f"wrote {bundle}: {n_graphs} graphs, opset {opset}, {precision}, {megabytes:.1f} MB")
+    graphs = f"{n_graphs} graph{'s' * (n_graphs > 1)}"
+    return plain(f"wrote {bundle}: {graphs}, opset {opset}, {precision}, {megabytes:.1f} MB")
 
 
 def leave(status: int) -> None:

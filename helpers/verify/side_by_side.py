@@ -82,9 +82,9 @@ def _compared(what: str, ours: np.ndarray, theirs: np.ndarray) -> Comparison:
 def compare_sound(
     what: str, batch: int, frames: int, ours: np.ndarray, theirs: np.ndarray, exact: Callable[[], np.ndarray]
 ) -> Comparison:
-    """The samples of both.
+    """The samples of both, or other numbers.
 
-    A codec whose weights amplify rounding (random ones do) may exceed the tolerance; then both are compared
+    A model whose weights amplify rounding (random ones do) may exceed the tolerance; then both are compared
     with float64, and ONNX Runtime may be twice as far from it as PyTorch is.
     """
     difference, rounding = relative_difference(ours, theirs), None

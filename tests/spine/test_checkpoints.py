@@ -146,6 +146,34 @@ def test_logs_are_plain_data(path, audiotools, form, module):
     assert type(metadata["logs"]) is dict
 
 
+@FORMATS
+@pytest.mark.parametrize("module", [b"numpy._core.multiarray", b"numpy.core.multiarray"])
+def test_arrays_of_a_sampler_are_let_go(path, form, module):
+    sampler = {
+        "indexes": np.arange(1000),
+        "queue": [np.ones((2, 3), np.float32)],
+        "names": np.array(["a", None]),
+    }
+    content = {"model": small()["state_dict"], "sampler": sampler, "iteration": 3}
+    torch.save(content, path, **form)
+    if form == LEGACY:
+        path.write_bytes(path.read_bytes().replace(b"numpy._core.multiarray", module))
+    else:
+        repacked(path, lambda content: content.replace(b"numpy._core.multiarray", module))
+    checkpoint = read(path)
+    assert checkpoint.tensors.keys() == content["model"].keys() and checkpoint.metadata == {}
+
+
+def test_a_count_of_steps_may_be_whole(path):
+    counted = {"norm.num_batches_tracked": torch.tensor(7), "norm.weight": torch.ones(1)}
+    torch.save({"state_dict": counted}, path)
+    assert read(path).tensors["norm.num_batches_tracked"] == 7
+    for name, value in (("norm.num_batches_tracked", torch.tensor([7])), ("norm.steps", torch.tensor(7))):
+        torch.save({"state_dict": {name: value}}, path)
+        with refused(name, "int64"):
+            read(path)
+
+
 @pytest.mark.parametrize(
     "scalar", [np.str_("x"), np.datetime64("2020"), np.void(b"12345678"), np.complex64(1)]
 )
@@ -199,7 +227,8 @@ def test_nothing_is_run(path, tmp_path, form, place, function, name):
 
 @pytest.mark.parametrize("value, name", [
     (datetime.date(2020, 1, 1), "datetime.date"),
-    (np.arange(3), "multiarray._reconstruct"),
+    (np.random.default_rng(0), "generator_ctor"),
+    (np.array([len], object), "len"),
     (len, "len"),
     (nn.Linear(1, 1), "torch.nn.modules.linear.Linear"),
     (collections.deque(), "collections.deque"),

@@ -20,6 +20,7 @@ from helpers.layers import (
     Snake,
     VectorQuantizer,
 )
+from helpers.layers.images import ChannelAttention, ConvNorm, Ghost, Inverted, SqueezeExcitation, folded
 
 few = settings(max_examples=20, deadline=None)
 
@@ -175,3 +176,87 @@ def test_each_codebook_codes_what_the_ones_before_it_left_over():
         rows = quantizer.codebook[codes[:, i]].transpose(1, 2)  # as stored, not normalised
         left = left - quantizer.out_proj(rows)
     assert same(layer.decode(codes), z - left)
+
+
+# --- over time and frequency
+
+
+def normed(x, norm, eps):
+    """Batch norm in use, written out."""
+    scale = norm.weight / (norm.running_var + eps).sqrt()
+    return x * scale[:, None, None] + (norm.bias - norm.running_mean * scale)[:, None, None]
+
+
+def image_layer(layer):
+    layer = random_weights(layer).eval()
+    for part in layer.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.running_mean.normal_()
+            part.running_var.uniform_(0.5, 2)
+    return layer
+
+
+@few
+@given(n=st.integers(3, 9), m=st.integers(3, 9), kernel=st.sampled_from([1, 3, 5]), stride=st.integers(1, 3))
+def test_ways_to_stride(n, m, kernel, stride):
+    x = randn(2, 3, n, m)
+    for striding in ("step", "pool", "same"):
+        if striding != "pool" and kernel < stride or striding == "pool" and min(n, m) < stride:
+            continue
+        layer = image_layer(ConvNorm(3, 4, kernel, stride, 1, "none", striding, eps=1e-3))
+        if striding == "same":
+            sides = []
+            for size in (m, n):
+                total = max(0, (-(-size // stride) - 1) * stride + kernel - size)
+                sides += [total // 2, total - total // 2]
+            padded = torch.nn.functional.pad(x, sides)
+            made = torch.nn.functional.conv2d(padded, layer.conv.weight, stride=stride)
+            assert made.shape[2:] == (-(-n // stride), -(-m // stride))
+        else:
+            step = 1 if striding == "pool" else stride
+            made = torch.nn.functional.conv2d(x, layer.conv.weight, stride=step, padding=kernel // 2)
+            if striding == "pool":
+                made = torch.nn.functional.avg_pool2d(made, stride)
+        torch.testing.assert_close(layer(x), normed(made, layer.norm, 1e-3))
+
+
+def test_attention_to_channels():
+    x = randn(2, 6, 4, 5)
+    squeeze = random_weights(SqueezeExcitation(6, 2, "silu"))
+    narrow = torch.einsum("bctm,sc->bs", x, squeeze.squeeze.weight) / 20 + squeeze.squeeze.bias
+    gates = torch.sigmoid((narrow * narrow.sigmoid()) @ squeeze.excite.weight.T + squeeze.excite.bias)
+    torch.testing.assert_close(squeeze(x), torch.einsum("bctm,bc->bctm", x, gates))
+    layer = random_weights(ChannelAttention(3))
+    means = torch.nn.functional.pad(x.mean((2, 3)), (1, 1))
+    gates = torch.sigmoid(means.unfold(1, 3, 1) @ layer.conv.weight.flatten())
+    torch.testing.assert_close(layer(x), x * gates[:, :, None, None])
+
+
+def test_ghosts_are_made_of_the_other_half():
+    x, layer = randn(2, 3, 4, 5), image_layer(Ghost(3, 7, "none"))
+    made = layer(x)
+    assert made.shape == (2, 7, 4, 5)
+    torch.testing.assert_close(made[:, :4], layer.primary(x))
+    torch.testing.assert_close(made[:, 4:], layer.cheap(made[:, :4])[:, :3])
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("width, stride, expanded", [(4, 1, 8), (4, 2, 8), (5, 1, 8), (4, 1, 4)])
+def test_bottlenecks_add_what_came_in(fused, width, stride, expanded):
+    x = randn(2, 4, 6, 6)
+    layer = image_layer(Inverted(4, width, expanded, 3, stride, "relu", fused=fused))
+    parts = [layer.expand, layer.depthwise, layer.project]
+    assert sum(part is not None for part in parts) == (3 - fused - (expanded == 4))
+    inside = x
+    for part in parts:
+        inside = inside if part is None else part(inside)
+    torch.testing.assert_close(layer(x), inside + x if (width, stride) == (4, 1) else inside)
+
+
+@pytest.mark.parametrize("striding", ["step", "pool", "same"])
+def test_a_norm_goes_into_its_convolution(striding):
+    layer = image_layer(ConvNorm(3, 6, 3, 2, 3, "relu", striding))
+    x = randn(2, 3, 7, 6)
+    small = folded(layer)
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in small.modules())
+    torch.testing.assert_close(small(x), layer(x))

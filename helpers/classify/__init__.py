@@ -1,0 +1,1 @@
+"""Classifiers of sound: features inside the graph, a score for each label."""
