@@ -392,6 +392,8 @@ def open_course(options, further):
     command = [str(venv_python()), "-m", "jupyterlab", "--ServerApp.root_dir=" + str(ROOT)]
     command.append("--LabApp.default_url=/lab/tree/" + START.as_posix())  # also in the address that it prints
     command += LAB_OPTIONS
+    if hasattr(os, "geteuid") and os.geteuid() == 0:  # as in most containers; JupyterLab would not start
+        command.append("--allow-root")
     if options.no_browser:
         command.append("--no-browser")
     mended(teaching("originals").keep, ROOT)

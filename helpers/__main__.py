@@ -128,7 +128,10 @@ def batch(kind: str, arguments: argparse.Namespace) -> int:
     room = rooms.of_bundle(arguments.bundle)
     works = rooms.door(room, "commands").WORKS
     if kind not in works:
-        raise InputError(f"{arguments.bundle} is a {room}'s; with a folder it can {' and '.join(works)}.")
+        raise InputError(
+            f"{arguments.bundle} is of the kind {room}, and {kind} is none of what it does with a folder: "
+            f"{', '.join(works)}."
+        )
     return run_batch(kind, room, works[kind], arguments)
 
 

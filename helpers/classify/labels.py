@@ -26,6 +26,8 @@ def read_labels(path: str | os.PathLike, n_labels: int) -> tuple[str, ...]:
     """
     path = Path(path)
     try:
+        if not path.exists():
+            raise InputError(f"{path} does not exist; name a CSV, a label a line.")
         if not path.is_file() or path.stat().st_size > LARGEST:
             raise InputError(f"{path} is no file of labels; name a CSV, a label a line.")
         rows = [row for row in csv.reader(io.StringIO(path.read_text("utf-8-sig")), strict=True) if row]

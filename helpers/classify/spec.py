@@ -30,7 +30,7 @@ class Spec:
 
 def read_spec(bundle: str | os.PathLike) -> Spec:
     """What a bundle's manifest says of its model. Raises InputError for what says less."""
-    manifest = load_manifest(bundle)
+    manifest = load_manifest(bundle, "classify")
     counts = read_counts(bundle, LEAST)
     labels, seconds, outputs = (manifest.get(name) for name in ("labels", "window_seconds", "outputs"))
     if not isinstance(labels, list) or not 0 < len(labels) <= MOST_LABELS:

@@ -18,6 +18,7 @@ from helpers.export.graph import GraphToExport, to_onnx
 from helpers.quantize import smaller
 from helpers.runtime.manifest import MANIFEST, load_manifest
 from helpers.support import files, unfinished
+from helpers.support.config import shown
 from helpers.support.errors import InputError
 
 PROTOBUF_LIMIT = 2_000_000_000  # bytes of weights beyond which one file can't hold them
@@ -82,6 +83,7 @@ def write_bundle(
     functions that get the directory, to write NAME.onnx into, and the metadata. Raises InputError.
     """
     out = Path(out)
+    check_out(out, manifest["model"])
     versions = {tool: importlib.metadata.version(tool) for tool in TOOLS}
     with bundle_directory(out) as directory:
         for name, graph in graphs.items():
@@ -97,6 +99,14 @@ def write_bundle(
         made = {"opset": opset, "precision": dict(precisions), "sha256": described, "tools": versions}
         files.write_json(directory / MANIFEST, {"format": 1, **manifest, **made})
     return out
+
+
+def check_out(out: Path, model: object) -> None:
+    """Raise InputError where a bundle of another model would be replaced."""
+    if (out / MANIFEST).is_file():
+        there = load_manifest(out).get("model")
+        if there != model:
+            raise InputError(f"{out} holds a bundle of the kind {shown(there)}; name another directory.")
 
 
 @contextlib.contextmanager

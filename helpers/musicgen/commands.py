@@ -134,8 +134,8 @@ def generate_file(
 
 def clipped(audio: np.ndarray) -> str | None:
     """What is to be said of samples that no file can hold."""
-    share = (np.abs(audio) > 1).mean()
-    return f"{share:.2%} of its samples were beyond full scale and are clipped." if share else None
+    count = int((np.abs(audio) > 1).sum())
+    return f"{count} of its {audio.size} samples were beyond full scale and are clipped." if count else None
 
 
 def open_pipeline(arguments: argparse.Namespace):

@@ -54,7 +54,7 @@ class Spec:
 
 def read_spec(bundle: str | os.PathLike) -> Spec:
     """What a bundle's manifest says of its models. Raises InputError for what says less."""
-    manifest = load_manifest(bundle)
+    manifest = load_manifest(bundle, "musicgen")
     padding, seconds, delays = (manifest.get(name) for name in OTHERS)
     counts = {field.name: 1 for field in fields(Spec) if field.name not in OTHERS}
     counts = read_counts(bundle, counts | dict.fromkeys(MAY_BE_ZERO, 0))

@@ -4,15 +4,15 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from helpers.support.config import LARGEST
+from helpers.support.config import LARGEST, shown
 from helpers.support.errors import InputError, plain
 from helpers.support.files import read_json, sha256
 
 MANIFEST = "bundle.json"
 
 
-def load_manifest(bundle: str | os.PathLike) -> dict:
-    """The content of a bundle's `bundle.json`. Raises InputError."""
+def load_manifest(bundle: str | os.PathLike, model: str | None = None) -> dict:
+    """The content of a bundle's `bundle.json`. Raises InputError, for a bundle of another model too."""
     path = Path(bundle) / MANIFEST
     if not path.is_file():
         raise InputError(f"{bundle} is not a bundle: it has no {MANIFEST}; make one with export.")
@@ -22,6 +22,9 @@ def load_manifest(bundle: str | os.PathLike) -> dict:
         raise InputError(f"{error} Export the bundle again.") from error
     if not isinstance(manifest, dict):
         raise InputError(f"{path} is damaged: it is not a JSON object; export the bundle again.")
+    named = manifest.get("model")
+    if model is not None and isinstance(named, str) and named != model:
+        raise InputError(f"{bundle} is a bundle of the kind {shown(named)}, and this takes {model}.")
     return manifest
 
 

@@ -102,7 +102,10 @@ def _run(parser: Parser, argv: Sequence[str] | None, stopped: str) -> int:
     except MemoryError:
         return failed(NO_MEMORY)
     except ModuleNotFoundError as error:
-        return failed(f"{error.name} is needed for this; install it with `pip install {error.name}`.")
+        return failed(
+            f"{error.name} is needed for this and is not here: use the course's environment (`source "
+            f".venv/bin/activate`), or install it with `pip install {error.name}`."
+        )
     except BrokenPipeError:  # whoever read the output has heard enough
         nowhere = os.open(os.devnull, os.O_WRONLY)  # or Python complains again as it exits
         os.dup2(nowhere, sys.stdout.fileno())

@@ -476,6 +476,17 @@ def test_without_a_command_the_first_notebook_opens(directory, arguments):
     assert command[-len(arguments) :] == arguments or not arguments
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="there is no root here")
+@pytest.mark.parametrize("user", [0, 1000])
+def test_root_may_open_it_too(directory, monkeypatch, user):
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    notebook = directory.root / course.START
+    notebook.parent.mkdir()
+    notebook.write_text("{}", encoding="utf-8")
+    assert course.main([]) == 0
+    assert ("--allow-root" in directory.done[-1]) is (user == 0)
+
+
 def test_a_missing_first_notebook_is_said_before_anything_is_installed(directory, capsys):
     assert "00_start_here.ipynb is missing" in refusal(capsys)
     assert directory.done == []

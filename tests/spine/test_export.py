@@ -374,6 +374,18 @@ def test_a_bundle_over_another(quick, tmp_path):
     Pipeline.open(out)
 
 
+def test_a_bundle_of_another_model_is_kept_and_not_played(quick, tmp_path):
+    out = quick(tmp_path / "bundle")
+    manifest = json.loads((out / MANIFEST).read_text())
+    (out / MANIFEST).write_text(json.dumps(manifest | {"model": "musicgen"}))
+    before = contents(tmp_path)
+    with refused(str(out), "of the kind 'musicgen'; name another directory"):
+        quick(out)
+    assert contents(tmp_path) == before
+    with refused(str(out), "of the kind 'musicgen', and this takes vampnet"):
+        Pipeline.open(out)
+
+
 def test_a_bundle_into_an_empty_directory_a_link_and_the_current_one(quick, tmp_path, monkeypatch):
     for name in ("empty", "here"):
         (tmp_path / name).mkdir()
