@@ -77,6 +77,21 @@ class SetupError(Exception):
     """Something the user can mend; the message is one line that says what is wrong and what to do."""
 
 
+def say(text="", end="\n"):
+    """Print at once. A full disk or a broken device behind the output is not one that is installed on."""
+    try:
+        print(text, end=end, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise unheard(error) from error
+
+
+def unheard(error):
+    """What to raise when nobody takes what is printed."""
+    return SetupError(f"The output could not be written ({error.strerror}).")
+
+
 # --- Is this a computer the course can run on? --------------------------------------------------------
 
 
@@ -172,7 +187,7 @@ def torch_index(system, wants_cuda):
         return None
     address = chosen.strip().rstrip("/")
     if address.startswith(("http://", "https://")) and not answers(address + "/torch/"):
-        print(f"{address} cannot be reached: going on with the PyTorch that pip finds.", flush=True)
+        say(f"{address} cannot be reached: going on with the PyTorch that pip finds.")
         return None
     return address
 
@@ -255,13 +270,13 @@ def set_up(wheels=None):
         check_wheels(wheels)
     if action == "make":
         again = f" again, because {reason}" if reason else ""
-        print(f"Making .venv with Python {wanted['python']}{again}.", flush=True)
+        say(f"Making .venv with Python {wanted['python']}{again}.")
         make_venv()
     else:
-        print(f"Updating .venv, because {reason}.", flush=True)
+        say(f"Updating .venv, because {reason}.")
     install(wheels)
     STAMP.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
-    print("The course is set up.", flush=True)
+    say("The course is set up.")
 
 
 def make_venv():
@@ -306,7 +321,7 @@ def check_wheels(wheels):
 
 def install(wheels=None):
     """Let pip install the lock into .venv, by the user's pip configuration, or from a folder of wheels."""
-    print(f"Installing the packages: {INSTALLED} on disk; the first time takes minutes.", flush=True)
+    say(f"Installing the packages: {INSTALLED} on disk; the first time takes minutes.")
     if wheels:
         pip("install", "--isolated", "--no-index", "--find-links", str(wheels), "-r", str(LOCK))
         return
@@ -430,8 +445,13 @@ def mended(run, *arguments):
     mistake = importlib.import_module("helpers.support.errors").InputError
     try:
         run(*arguments)
+        say(end="")
     except mistake as error:
         raise SetupError(str(error)) from error
+    except OSError as error:
+        if error.filename is None and error.errno == errno.ENOSPC:  # files are written whole, or refused
+            raise unheard(error) from error
+        raise
     return 0
 
 
@@ -545,7 +565,7 @@ def main(arguments=None):
             if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
                 signal.signal(getattr(signal, name), stop)
         status = options.run(options, further)
-        print(end="", flush=True)
+        say(end="")
         return status
     except SetupError as error:
         print(error, file=sys.stderr)
@@ -557,9 +577,7 @@ def main(arguments=None):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        if error.filename is None and error.errno in (errno.ENOSPC, errno.EIO):
-            print(f"The output could not be written ({error.strerror}).", file=sys.stderr)
-        elif error.errno == errno.ENOSPC:
+        if error.errno == errno.ENOSPC:
             print(no_space(), file=sys.stderr)
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             print(no_writing(), file=sys.stderr)

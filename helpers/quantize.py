@@ -59,12 +59,12 @@ def static(
     source: Path,
     products: Sequence[str],
     examples: Iterable[np.ndarray | Mapping[str, np.ndarray]],
-    *operators: str,
+    operators: Sequence[str] = ("MatMul",),
 ) -> onnx.ModelProto:
     """8-bit weights and activations, the activations' ranges fixed beforehand by running `examples`.
 
     examples: inputs of the graph, as in use, by name where it has several. operators: the kinds of node in
-    `products`, MatMul where none is named; with an activation, "Conv" and "Relu" say, both become one step.
+    `products`; with an activation, "Conv" and "Relu" say, both become one step.
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
@@ -73,7 +73,7 @@ def static(
         source,
         calibration_data_reader=_Reader(source, examples),
         quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=list(operators) or ["MatMul"],
+        op_types_to_quantize=list(operators),
         nodes_to_quantize=list(products),
         per_channel=True,
         activation_type=QuantType.QUInt8,

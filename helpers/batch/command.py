@@ -46,7 +46,7 @@ def add_batch(command: argparse.ArgumentParser) -> None:
 
 def address(text: str) -> str:
     """The type of an option that is HOST:PORT, a protocol before it or not."""
-    if not re.fullmatch(r"(\w+://)?([^\s:/\[\]]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", text):
+    if not re.fullmatch(r"((tcp|tls|ws|wss|ucx)://)?([^\s:/\[\]]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", text):
         raise argparse.ArgumentTypeError(f"it should be tcp://HOST:PORT, not {shown(text)}")
     return text
 

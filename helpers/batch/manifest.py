@@ -7,6 +7,7 @@ nothing is lost whenever and wherever a process is killed, and no two of them wr
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -77,8 +78,8 @@ def finish(target: Path, settings: Mapping, records: Iterable[Record]) -> None:
     """Write the manifest with one line for each of these files, by name; what was noted for it goes."""
     _write(target / NAME, settings, sorted(records, key=lambda record: record.input))
     shutil.rmtree(target / RECEIPTS, ignore_errors=True)
-    for directory in (target, *(path for path in target.rglob("*") if path.is_dir())):
-        unfinished.remove_abandoned(directory, young=0)  # of workers that were killed
+    for directory, _, _ in os.walk(target):  # which follows no links: what they lead to is not ours
+        unfinished.remove_abandoned(Path(directory), young=0)  # of workers that were killed
 
 
 @contextlib.contextmanager
@@ -86,6 +87,8 @@ def claimed(target: Path) -> Iterator[None]:
     """Make a directory, and keep other batches out of it meanwhile. Raises InputError."""
     try:
         target.mkdir(parents=True, exist_ok=True)
+        if (target / RECEIPTS).is_symlink():
+            raise InputError(f"{target / RECEIPTS} is a link; remove it: notes of the batch are kept there.")
         with unfinished.alone_in(target):
             yield
     except BlockingIOError as error:

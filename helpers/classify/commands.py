@@ -174,7 +174,11 @@ def open_classifier(bundle: Path, options: Mapping) -> Callable[..., None]:
     from helpers.classify.pipeline import Pipeline
 
     check_windows(options["window"], options["hop"])
-    return partial(write_scores, Pipeline.open(bundle, options["provider"], threads=1), options)
+    pipeline = Pipeline.open(bundle, options["provider"], threads=1)
+    list(
+        pipeline.stream([], window=options["window"], hop=options["hop"] or options["window"])
+    )  # raises for bad ones
+    return partial(write_scores, pipeline, options)
 
 
 def write_scores(pipeline, options: Mapping, source: Path, output: Path) -> None:

@@ -54,7 +54,7 @@ def in_eight_bits(source: Path, products: Sequence[str], examples: Iterable[np.n
     """Convolutions and their activations in 8 bit, ranges as in the examples; ear and head in float."""
     nodes = onnx.load(source, load_external_data=False).graph.node
     chosen = [one.name for one in nodes if one.op_type in OPERATORS and one.name.startswith("network")]
-    return static(source, chosen, examples, *OPERATORS)
+    return static(source, chosen, examples, OPERATORS)
 
 
 def course_sounds(sample_rate: int) -> Iterator[np.ndarray]:

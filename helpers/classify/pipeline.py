@@ -85,7 +85,10 @@ class Pipeline:
         made = self.graphs["classifier"](audio)
         found = dict(zip(self.spec.outputs, made if isinstance(made, tuple) else (made,)))
         shape = (len(audio), len(self.labels))
-        if len(found) != len(self.spec.outputs) or found["scores"].shape != shape:
+        usable = len(found) == len(self.spec.outputs) and all(
+            isinstance(one, np.ndarray) and one.dtype == np.float32 for one in found.values()
+        )
+        if not usable or found["scores"].shape != shape or not np.isfinite(found["scores"]).all():
             raise InputError(
                 f"classifier.onnx gives no scores of the shape {shape}; export the bundle again."
             )
@@ -104,13 +107,19 @@ def windows(pieces: Iterable[np.ndarray], size: int, step: int) -> Iterator[tupl
     The last one ends with the last sample; all of it, where there is less than one.
     """
     held, first, start = np.zeros(0, np.float32), 0, 0  # held begins at `first`; the next window at `start`
+    waiting, n_waiting = [], 0  # pieces that complete no window yet: to join each would take ever longer
     for piece in pieces:
-        held = np.concatenate([held, piece])
+        waiting.append(piece)
+        n_waiting += len(piece)
+        if first + len(held) + n_waiting < start + size:
+            continue
+        held, waiting, n_waiting = np.concatenate([held, *waiting]), [], 0
         while first + len(held) >= start + size:
             yield start, held[start - first :][:size]
             start += step
         kept = max(first, start - step)  # the last window may reach back that far
         held, first = held[kept - first :], kept
+    held = np.concatenate([held, *waiting])
     end = first + len(held)
     if start == 0 and end:
         yield 0, held

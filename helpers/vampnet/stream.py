@@ -4,7 +4,6 @@ A window sees some sound on either side of what is kept of it (`runtime.windows`
 meet, one is faded out while the other is faded in.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from helpers.support.errors import InputError
 from helpers.vampnet.pipeline import Pipeline
 from helpers.vampnet.vamp import Prompt, vamp_audio
 
+LONGEST = 3600  # seconds of a hop, a context or a fade
 VampWindow = Callable[[np.ndarray, int], np.ndarray]  # sound (1, n) and the window's number -> sound (1, n)
 
 
@@ -100,6 +100,6 @@ def vamp_stream(
 
 def _seconds(name: str, value: float) -> float:
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < 0:
-        raise InputError(f"{name} is {value!r:.80}, but should be a number of seconds, at least 0.")
+    if not number or not 0 <= value <= LONGEST:
+        raise InputError(f"{name} is {value!r:.80}, but should be a number of seconds, from 0 to {LONGEST}.")
     return value

@@ -266,6 +266,19 @@ def test_links_that_loop_and_what_is_no_file(command, source, tmp_path, capsys):
     assert "links to directories (1)" in capsys.readouterr().err
 
 
+def test_a_link_among_the_results_leads_nowhere(command, tmp_path, capsys):
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / ".unfinished-mine").write_text("precious")
+    assert run(command) == 0
+    (out / "link").symlink_to(elsewhere)
+    assert run(command) == 0
+    assert (elsewhere / ".unfinished-mine").read_text() == "precious"
+    (out / ".batch").symlink_to(elsewhere)
+    assert ".batch is a link" in refused(capsys, command)
+    assert [path.name for path in elsewhere.iterdir()] == [".unfinished-mine"]
+
+
 def test_two_sounds_with_one_output(command, source, tmp_path):
     (source / "a.mp3.wav").write_text("the same name")
     assert run(command) == 1

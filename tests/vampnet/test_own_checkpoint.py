@@ -18,7 +18,7 @@ OPENING = [path for path in NOTEBOOKS if settings(path) and path.stem != TRAINS]
 
 
 def test_most_notebooks_open_a_checkpoint():
-    assert len(OPENING) == 7
+    assert len(OPENING) == 8
 
 
 @pytest.mark.slow

@@ -151,6 +151,8 @@ def test_mistakes_are_told_before_any_sound_is_taken(onnx_pipeline):
     for wrong in (
         {"hop_seconds": 0},
         {"hop_seconds": float("nan")},
+        {"hop_seconds": 10**400},
+        {"fade_seconds": 1e308},
         {"context_seconds": -1},
         {"fade_seconds": 0.6},
         {"fade_seconds": "x"},

@@ -161,7 +161,7 @@ def test_a_codec_goes_on_from_its_state(trained_codec):
     training, _ = trained_codec
     other = CodecTraining(training.recipe, SMALL)
     other.load_state_dict(training.state_dict())
-    assert training.step(5, 0.95) == other.step(5, 0.95)
+    assert training.step(5, 0.95) == pytest.approx(other.step(5, 0.95), rel=1e-6)  # sums may differ in order
 
 
 @pytest.fixture(scope="module")
