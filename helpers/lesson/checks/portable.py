@@ -76,11 +76,12 @@ def loop_counts(find: Callable[[onnx.ModelProto], Sequence[str]]) -> str:
     """A function of any model that names what counts the rounds of each loop."""
     model = thermostat()
     answer = called(find, model)
+    answer = answer if isinstance(answer, str) else list(answer)  # which may come one by one
     if isinstance(answer, str) or not all(isinstance(name, str) for name in answer):
         raise Wrong("the answer should be a list of names, one for each loop.")
     loops = list(_loops(model.graph))
     mistakes = {
-        "only the loops on the outside are found; look into the graphs inside nodes too.": [
+        "only the loops on the outside are found; a branch of an `If`, or a body, is a graph too.": [
             node.input[0] for node in model.graph.node if node.op_type == "Loop"
         ],
         "those are the loops' own names; the count is the first of a loop's inputs.": [
@@ -218,6 +219,7 @@ def share_that_flips(rule: Callable[[float, float], float]) -> str:
         "half of that: all move upwards, so only those just below a border cross it.": (2 * NUDGE / STEP),
         "twice that: whatever is less than a whole nudge below a border crosses it.": NUDGE / STEP / 2,
         "that is the share which stays.": 1 - NUDGE / STEP,
+        "how many steps there are does not matter: each has one border on its way.": NUDGE / STEP / 256,
         "it is a share of a step, whatever the unit: divide.": NUDGE,
     }
     if close(answer, NUDGE / STEP) and close(number(called(rule, 10.0, 1.0)), 0.1):
