@@ -49,46 +49,51 @@ class Part:
         return torch.export.export(self.module, self.example, dynamic_shapes=({TIME: axis},))
 
 
-Converted = tuple[Path, Graph | None]  # what was written, and a function that runs it where this can be done
+Converted = Graph | None  # what runs the files that were written, where this can be done
 
 
 def to_torchscript(part: Part, folder: Path) -> Converted:
     """Traced, as libtorch loads it in C++."""
     path = folder / f"{part.name}.ts"
     torch.jit.freeze(torch.jit.trace(part.module, part.example)).save(path)
-    return path, on_numpy(torch.jit.load(path))
+    return on_numpy(torch.jit.load(path))
 
 
 def to_aot_inductor(part: Part, folder: Path) -> Converted:
     """Compiled by torch.export and AOTInductor: a library for this processor, which libtorch loads in C++."""
     path = folder / f"{part.name}.pt2"
     torch._inductor.aoti_compile_and_package(part.exported(), package_path=str(path))
-    return path, on_numpy(torch._inductor.aoti_load_package(str(path)))
+    return on_numpy(torch._inductor.aoti_load_package(str(path)))
 
 
 def to_executorch(part: Part, folder: Path) -> Converted:
     """With XNNPACK, the delegate for processors; it plans its memory for the longest input."""
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
+    from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
     from executorch.runtime import Runtime
 
     path = folder / f"{part.name}.pte"
     lowered = to_edge_transform_and_lower(part.exported(LONGEST), partitioner=[XnnpackPartitioner()])
     path.write_bytes(lowered.to_executorch().buffer)
+    _unsafe_reset_threadpool(1)  # it would take all cores
     method = Runtime.get().load_program(path).load_method("forward")
-    return path, lambda array: method.execute([torch.from_numpy(array)])[0].numpy()
+    return lambda array: method.execute([torch.from_numpy(array)])[0].numpy()
 
 
 def to_litert(part: Part, folder: Path) -> Converted:
-    """LiteRT, which was TensorFlow Lite: its converter takes PyTorch's modules, its graphs one length."""
+    """LiteRT, which was TensorFlow Lite: its converter takes PyTorch's modules.
+
+    Its graphs have one length, and whole numbers of 32 bits.
+    """
     import litert_torch
     from ai_edge_litert.interpreter import Interpreter
 
     path = folder / f"{part.name}.tflite"
     litert_torch.convert(part.module, part.example).export(str(path))
     runner = Interpreter(str(path), num_threads=1).get_signature_runner()
-    (name,) = runner.get_input_details()
-    return path, lambda array: next(iter(runner(**{name: array}).values()))
+    ((name, input),) = runner.get_input_details().items()
+    return lambda array: next(iter(runner(**{name: array.astype(input["dtype"])}).values()))
 
 
 def to_core_ml(part: Part, folder: Path) -> Converted:
@@ -103,7 +108,7 @@ def to_core_ml(part: Part, folder: Path) -> Converted:
         skip_model_load=True,
     )
     model.save(str(path))
-    return path, None
+    return None
 
 
 def to_openvino(precision: str, part: Part, folder: Path) -> Converted:
@@ -115,7 +120,7 @@ def to_openvino(precision: str, part: Part, folder: Path) -> Converted:
     openvino.save_model(model, path, compress_to_fp16=False)
     hints = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": 1}
     compiled = core.compile_model(path, "CPU", hints)
-    return path, lambda array: compiled(array)[0]
+    return lambda array: compiled(array)[0]
 
 
 @dataclass(frozen=True)
@@ -128,10 +133,10 @@ class Runtime:
 
 RUNTIMES = {
     "TorchScript": Runtime(("torch",), to_torchscript),
-    "AOTInductor": Runtime(("torch",), to_aot_inductor),
     "ExecuTorch": Runtime(("executorch",), to_executorch),
     "LiteRT": Runtime(("ai-edge-litert", "litert-torch"), to_litert),
     "Core ML": Runtime(("coremltools",), to_core_ml),
     "OpenVINO": Runtime(("openvino",), partial(to_openvino, "f32")),
     "OpenVINO, bfloat16": Runtime(("openvino",), partial(to_openvino, "bf16")),
+    "AOTInductor": Runtime(("torch",), to_aot_inductor),
 }
