@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import tempfile
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -108,7 +109,8 @@ def attempt(name: str, part: Part, rounds: int) -> Outcome:
     """One graph in one runtime, in this process; an error ends it and is its note."""
     torch.set_num_threads(1)
     found = Outcome(name, version(RUNTIMES[name].packages[0]), part.name)
-    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # converters warn of themselves and of one another
         try:
             theirs = RUNTIMES[name].convert(part, Path(folder))
             written = [one for one in Path(folder).rglob("*") if one.is_file()]
