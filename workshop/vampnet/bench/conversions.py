@@ -35,7 +35,7 @@ class Part:
     @property
     def step(self) -> int:
         """What a frame takes along TIME: 1, or its samples."""
-        return self.given.shape[TIME] // FRAMES
+        return round(self.given.shape[TIME] / FRAMES)
 
     @property
     def shorter(self) -> np.ndarray:

@@ -205,7 +205,7 @@ def parser() -> Parser:
     command = Parser(prog="python -m workshop runtimes vampnet", description=__doc__.partition("\n")[0])
     command.add_argument("--checkpoints", type=Path, metavar="DIR", help="default: the course's")
     command.add_argument("--bundle", type=Path, metavar="DIR", help="theirs, float32; default: made anew")
-    command.add_argument("--only", choices=RUNTIMES, metavar="NAME", help=f"one of {', '.join(RUNTIMES)}")
+    command.add_argument("--only", nargs="+", choices=RUNTIMES, metavar="NAME", help="; ".join(RUNTIMES))
     command.add_argument("--rounds", type=whole(1, 1000), default=ROUNDS, metavar="N", help="%(default)s")
     command.add_argument(
         "--limit", type=whole(1, 100_000), default=LIMIT, metavar="SECONDS", help="for a graph; %(default)s"
@@ -221,7 +221,7 @@ def run_runtimes(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         bundle = arguments.bundle or export_bundle(load_models(home), Path(folder) / "bundle")
         given = parts(home, bundle)
-        names = [arguments.only] if arguments.only else list(RUNTIMES)
+        names = arguments.only or RUNTIMES
         outcomes = [one for name in names for one in tried(name, given, arguments.rounds, arguments.limit)]
     text = markdown(outcomes, home)
     print(text, end="")
