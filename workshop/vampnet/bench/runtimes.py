@@ -12,7 +12,7 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
@@ -142,36 +142,43 @@ def parts(home: Path, bundle: Path) -> list[Part]:
     return [Part(name, graphs[name].module.eval(), bundle / f"{name}.onnx", given[name]) for name in GRAPHS]
 
 
-def tried(name: str, given: Sequence[Part], rounds: int, limit: float) -> list[Outcome]:
+def tried(name: str, given: Sequence[Part], rounds: int, limit: float) -> Iterator[Outcome]:
     """A runtime's rows; one that says so where it is not installed. limit: seconds that a graph may take."""
     try:
         found = [version(package) for package in RUNTIMES[name].packages][0]
     except PackageNotFoundError:
-        return [Outcome(name, note=f"not installed: pip install {' '.join(RUNTIMES[name].packages)}")]
-    spawn, outcomes = multiprocessing.get_context("spawn"), []
+        yield Outcome(name, note=f"not installed: pip install {' '.join(RUNTIMES[name].packages)}")
+        return
+    spawn = multiprocessing.get_context("spawn")
     for part in given:
         receiver, sender = spawn.Pipe(duplex=False)
         process = spawn.Process(target=_attempt_there, args=(sender, name, part, rounds))
         process.start()
         sender.close()
         try:
-            is_ready = receiver.poll(limit)
             late = Outcome(name, found, part.name, note=f"not done after {limit:g} s")
-            outcomes.append(receiver.recv() if is_ready else late)
+            yield receiver.recv() if receiver.poll(limit) else late
         except EOFError:
-            outcomes.append(Outcome(name, found, part.name, note="it ended its process"))
+            yield Outcome(name, found, part.name, note="it ended its process")
         finally:
             process.kill()
             process.join()
             receiver.close()
-    return outcomes
 
 
 def _attempt_there(sender: Connection, name: str, part: Part, rounds: int) -> None:
     sender.send(attempt(name, part, rounds))
 
 
-BOARDS = """\
+REST = """\
+## Installing them
+
+Each has its extra in `pyproject.toml`, and each installs beside the course's PyTorch. LiteRT's converter and
+Core ML's tools want different releases of one package (pip: `xdsl 0.28.0 requires typing-extensions<4.13,>=4.7,
+but you have typing-extensions 4.16.0 which is incompatible`): give one of them an environment of its own.
+ONNX Runtime's token arrays are numpy's `longlong`, which LiteRT and OpenVINO refuse: `array.astype("int64")`
+first. LiteRT's graphs take 32-bit tokens of one length.
+
 ## Small boards: not run
 
 Nobody has run the course on these; this is what to try first.
@@ -196,7 +203,7 @@ def markdown(outcomes: Sequence[Outcome], home: Path) -> str:
         "Tokens are the encoder's codes and the most likely token of coarse's logits, compared with ONNX "
         "Runtime's on the same input. Time is processor time of one run on one thread, the median of runs in "
         f"turn with ONNX Runtime's in the same process; below 1 is faster.{busy}\n\n"
-        f"{markdown_table(HEADINGS, [one.cells() for one in outcomes])}\n\n{BOARDS}"
+        f"{markdown_table(HEADINGS, [one.cells() for one in outcomes])}\n\n{REST}"
     )
 
 
