@@ -174,8 +174,8 @@ REST = """\
 ## Installing them
 
 Each has its extra in `pyproject.toml`, and each installs beside the course's PyTorch. LiteRT's converter and
-Core ML's tools want different releases of one package (pip: `xdsl 0.28.0 requires typing-extensions<4.13,>=4.7,
-but you have typing-extensions 4.16.0 which is incompatible`): give one of them an environment of its own.
+Core ML's tools want different releases of one package, as pip says: `xdsl 0.28.0 requires
+typing-extensions<4.13,>=4.7, but you have typing-extensions 4.16.0 which is incompatible.`): give one of them an environment of its own.
 ONNX Runtime's token arrays are numpy's `longlong`, which LiteRT and OpenVINO refuse: `array.astype("int64")`
 first. LiteRT's graphs take 32-bit tokens of one length.
 
