@@ -175,9 +175,10 @@ REST = """\
 
 Each has its extra in `pyproject.toml`, and each installs beside the course's PyTorch. LiteRT's converter and
 Core ML's tools want different releases of one package, as pip says: `xdsl 0.28.0 requires
-typing-extensions<4.13,>=4.7, but you have typing-extensions 4.16.0 which is incompatible.`): give one of them an environment of its own.
-ONNX Runtime's token arrays are numpy's `longlong`, which LiteRT and OpenVINO refuse: `array.astype("int64")`
-first. LiteRT's graphs take 32-bit tokens of one length.
+typing-extensions<4.13,>=4.7, but you have typing-extensions 4.16.0 which is incompatible.`
+Give one of them an environment of its own.
+ONNX Runtime's token arrays are numpy's `longlong`, which LiteRT and OpenVINO refuse: copy them
+with `array.astype("int64")` first. LiteRT's graphs take 32-bit tokens of one length.
 
 ## Small boards: not run
 
