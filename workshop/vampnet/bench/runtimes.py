@@ -230,7 +230,11 @@ def run_runtimes(arguments: argparse.Namespace) -> None:
         bundle = arguments.bundle or export_bundle(load_models(home), Path(folder) / "bundle")
         given = parts(home, bundle)
         names = arguments.only or RUNTIMES
-        outcomes = [one for name in names for one in tried(name, given, arguments.rounds, arguments.limit)]
+        outcomes = []
+        for name in names:
+            for one in tried(name, given, arguments.rounds, arguments.limit):
+                outcomes.append(one)
+                print(*filter(None, one.cells()), sep=", ", flush=True)
     text = markdown(outcomes, home)
     print(text, end="")
     if arguments.markdown:
