@@ -32,6 +32,7 @@ COMMANDS = {
     "quality": {"vampnet": "workshop.vampnet.bench.quality"},
     "streaming": {"vampnet": "workshop.vampnet.bench.streaming"},
     "waiting": {"vampnet": "workshop.vampnet.bench.waiting"},
+    "runtimes": {"vampnet": "workshop.vampnet.bench.runtimes"},
     "checkpoints": {
         "vampnet": "workshop.vampnet.bench.checkpoints",
         "musicgen": "workshop.musicgen.bench.checkpoints",
@@ -46,6 +47,7 @@ HELP = {
     "quality": "what 8 bit costs in sound",
     "streaming": "what a long file takes",
     "waiting": "what threads that spin cost on a busy machine",
+    "runtimes": "what else than ONNX Runtime takes the graphs",
     "checkpoints": "random weights of the public sizes",
 }
 
