@@ -12,6 +12,7 @@ from pathlib import Path
 from helpers.lesson.timing import REST
 from helpers.support.errors import InputError, first_line
 
+ENDED = "its process ended; was there not enough memory?"
 Run = Callable[[], dict[str, float]]  # does the work; where it has stages, their seconds
 
 
@@ -74,16 +75,19 @@ class Worker(contextlib.AbstractContextManager):
         try:
             reason = self.connection.recv()
         except EOFError:
-            reason = "its process ended; was there not enough memory?"
+            reason = ENDED
         if reason is not None:
             self.__exit__()
             raise InputError(reason)
 
     def run(self) -> Measured:
-        """Do it once, after a rest."""
+        """Do it once, after a rest. Raises InputError if the process is gone."""
         time.sleep(REST)
-        self.connection.send(True)
-        return self.connection.recv()
+        try:
+            self.connection.send(True)
+            return self.connection.recv()
+        except (EOFError, OSError) as error:
+            raise InputError(ENDED) from error
 
     def __exit__(self, *error: object) -> None:
         if self.process.is_alive():
