@@ -103,10 +103,12 @@ def write_bundle(
 
 def check_out(out: Path, model: object) -> None:
     """Raise InputError where a bundle of another model would be replaced."""
-    if (out / MANIFEST).is_file():
+    try:
         there = load_manifest(out).get("model")
-        if there != model:
-            raise InputError(f"{out} holds a bundle of the kind {shown(there)}; name another directory.")
+    except (InputError, OSError):  # there is no bundle; what else is there, `bundle_directory` looks at
+        return
+    if there != model:
+        raise InputError(f"{out} holds a bundle of the kind {shown(there)}; name another directory.")
 
 
 @contextlib.contextmanager
