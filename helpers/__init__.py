@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 # ONNX Runtime reports its use to its maker over the network, unless it finds this when it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-# PyTorch's threads would spin while they wait for one another, and starve whatever else runs: see
-# models/vampnet/waiting.md.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# On Linux PyTorch's threads spin long while they wait for one another, and starve whatever else runs. So many
+# rounds cost an idle machine next to nothing: see models/vampnet/waiting.md.
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 
 def open(bundle: str | os.PathLike, providers: Sequence[str] | None = None):

@@ -9,7 +9,7 @@ import pytest
 # The test models are tiny: threads only wait for one another, most of all when tests run side by side.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # this and the next as helpers/__init__.py, which
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a test may import later
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # a test may import later
 
 
 def pytest_addoption(parser):

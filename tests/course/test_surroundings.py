@@ -147,10 +147,10 @@ runpy.run_module("helpers", run_name="__main__")
 
 
 @pytest.mark.parametrize("package", ["helpers", "workshop"])
-@pytest.mark.parametrize(("before", "after"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
-def test_threads_do_not_spin_unless_the_user_says_so(package, before, after):
-    code = f"import sys, os, {package}; print('torch' in sys.modules, os.environ['OMP_WAIT_POLICY'])"
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    environment |= {} if before is None else {"OMP_WAIT_POLICY": before}
+@pytest.mark.parametrize(("before", "after"), [(None, "20000"), ("5", "5")])
+def test_threads_spin_briefly_unless_the_user_says_so(package, before, after):
+    code = f"import sys, os, {package}; print('torch' in sys.modules, os.environ['GOMP_SPINCOUNT'])"
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    environment |= {} if before is None else {"GOMP_SPINCOUNT": before}
     ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert ran.stdout.split() == ["False", after]

@@ -412,10 +412,10 @@ def test_both_libraries_wait_in_both_ways(library, home):
 
 
 def test_how_a_worker_waits_is_its_own(monkeypatch):
-    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
-    with waiting._environment({"OMP_WAIT_POLICY": "ACTIVE", "OTHER": "1"}):
-        assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
-    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE" and "OTHER" not in os.environ
+    monkeypatch.setenv("GOMP_SPINCOUNT", "20000")
+    with waiting._environment({"GOMP_SPINCOUNT": "300000", "OTHER": "1"}):
+        assert os.environ["GOMP_SPINCOUNT"] == "300000"
+    assert os.environ["GOMP_SPINCOUNT"] == "20000" and "OTHER" not in os.environ
 
 
 def test_the_report_on_waiting_has_ratios():

@@ -2,8 +2,9 @@
 
     python -m workshop waiting vampnet --markdown models/vampnet/waiting.md
 
-One run of the coarse transformer in PyTorch and in ONNX Runtime, on all cores, with threads that spin and
-with threads that sleep, in turn; first alone, then beside as many busy processes as there are cores.
+One run of the coarse transformer in PyTorch and in ONNX Runtime, on all cores, with threads that spin
+long and with threads that soon sleep, in turn; first alone, then beside as many busy processes as there are
+cores. In ONNX Runtime it is all or nothing.
 """
 
 import argparse
@@ -28,7 +29,8 @@ from helpers.vampnet.files import course_checkpoints
 from workshop.bench import machine
 from workshop.bench.worker import Run, Worker
 
-WAITING = {"spin": "ACTIVE", "sleep": "PASSIVE"}  # as OMP_WAIT_POLICY has it, which PyTorch's threads read
+SPINS = "GOMP_SPINCOUNT"  # how many rounds PyTorch's threads spin before they sleep, on Linux
+WAITING = {"spin": "300000", "sleep": "20000"}  # what it is otherwise, and with the course
 LIBRARIES = ("PyTorch", "ONNX Runtime")
 FRAMES = 500
 ROUNDS = 9
@@ -41,7 +43,7 @@ class Waiting:
     seconds: dict[tuple[str, str, bool], float]
 
     def ratio(self, library: str, is_busy: bool) -> float:
-        """How many times as fast threads that sleep are."""
+        """How many times as fast it is if threads soon sleep."""
         return self.seconds[library, "spin", is_busy] / self.seconds[library, "sleep", is_busy]
 
 
@@ -51,8 +53,8 @@ def measure(home: Path, rounds: int = ROUNDS) -> Waiting:
     with contextlib.ExitStack() as stack:
         workers = {}
         for library in LIBRARIES:
-            for name, policy in WAITING.items():
-                with _environment({"OMP_WAIT_POLICY": policy}):
+            for name, rounds_to_spin in WAITING.items():
+                with _environment({SPINS: rounds_to_spin}):
                     prepared = partial(prepare, library, name == "spin", home)
                     workers[library, name] = stack.enter_context(Worker(prepared))
         for is_busy in (False, True):
@@ -153,7 +155,7 @@ def markdown(found: Waiting) -> str:
          f"{found.ratio(library, is_busy):.2f}")
         for library in LIBRARIES for is_busy in (False, True)
     ]  # fmt: skip
-    headings = ("library", "machine", "threads spin (ms)", "threads sleep (ms)", "times as fast")
+    headings = ("library", "machine", "threads spin (ms)", "they soon sleep (ms)", "times as fast")
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions().items())
     return (
         f"# Threads that wait, {date.today()}\n\n"
