@@ -82,6 +82,11 @@ def add_windows(group: argparse._ActionsContainer) -> None:
     group.add_argument("--hop", type=float, metavar="S", help="how far windows lie apart (default: --window)")
 
 
+def hop_of(window: float | None, hop: float | None) -> float | None:
+    """How far windows lie apart: as long as they are, where nothing else is said."""
+    return window if hop is None else hop
+
+
 def check_windows(window: float | None, hop: float | None) -> None:
     """Raise InputError for a hop of no window."""
     if hop is not None and window is None:
@@ -130,7 +135,7 @@ def heard(pipeline, path: Path, window: float | None, hop: float | None) -> Iter
         yield _window(0.0, seconds, pipeline.scores(audio, rate)[0])
         return
     audio = sound.resample(sound.mono(audio), rate, pipeline.sample_rate)
-    for start, scores in pipeline.stream([audio], window=window, hop=window if hop is None else hop):
+    for start, scores in pipeline.stream([audio], window=window, hop=hop_of(window, hop)):
         yield _window(start, min(start + window, seconds), scores)
 
 
@@ -175,9 +180,8 @@ def open_classifier(bundle: Path, options: Mapping) -> Callable[..., None]:
 
     check_windows(options["window"], options["hop"])
     pipeline = Pipeline.open(bundle, options["provider"], threads=1)
-    list(
-        pipeline.stream([], window=options["window"], hop=options["hop"] or options["window"])
-    )  # raises for bad ones
+    window, hop = options["window"], hop_of(options["window"], options["hop"])
+    list(pipeline.stream([], window=window, hop=hop))  # raises for what no sound could be cut into
     return partial(write_scores, pipeline, options)
 
 

@@ -28,9 +28,11 @@ def load_manifest(bundle: str | os.PathLike, model: str | None = None) -> dict:
     return manifest
 
 
-def read_counts(bundle: str | os.PathLike, least: Mapping[str, int]) -> dict[str, int]:
+def read_counts(
+    bundle: str | os.PathLike, least: Mapping[str, int], model: str | None = None
+) -> dict[str, int]:
     """Whole numbers of a bundle's manifest, each at least so much. Raises InputError, naming one."""
-    manifest, found = load_manifest(bundle), {}
+    manifest, found = load_manifest(bundle, model), {}
     for name, smallest in least.items():
         value = manifest.get(name)
         if not isinstance(value, int) or isinstance(value, bool) or not smallest <= value <= LARGEST:

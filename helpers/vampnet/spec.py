@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from helpers.runtime.manifest import MANIFEST, load_manifest, read_counts
+from helpers.runtime.manifest import MANIFEST, read_counts
 from helpers.support.errors import InputError
 
 
@@ -42,8 +42,7 @@ MAY_BE_ZERO = ("n_conditioning_codebooks", "encoder_context", "decoder_context")
 def read_spec(bundle: str | os.PathLike) -> Spec:
     """What a bundle's manifest says of its models. Raises InputError for what says less."""
     least = {field.name: 0 if field.name in MAY_BE_ZERO else 1 for field in fields(Spec)}
-    load_manifest(bundle, "vampnet")
-    spec = Spec(**read_counts(bundle, least))
+    spec = Spec(**read_counts(bundle, least, "vampnet"))
     longest = spec.hop * max(spec.encoder_context, spec.decoder_context, spec.shortest_input)
     if (
         max(spec.n_coarse_codebooks, spec.n_conditioning_codebooks + 1) > spec.n_codebooks

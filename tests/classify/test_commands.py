@@ -166,7 +166,10 @@ def test_there_is_no_page_for_a_classifier(bundle, tmp_path, capsys):
     assert "use it with classify" in fails(capsys, "page", bundle, "--out", tmp_path / "x.html")
 
 
-@pytest.mark.parametrize("options", [("--window", "nan"), ("--window", 0), ("--window", 0.5, "--hop", 0.6)])
+@pytest.mark.parametrize(
+    "options",
+    [("--window", "nan"), ("--window", 0), ("--window", 0.5, "--hop", 0), ("--window", 0.5, "--hop", 0.6)],
+)
 def test_windows_that_are_none_are_told_before_the_batch(bundle, recordings, tmp_path, capsys, options):
     fails(capsys, "batch", "classify", recordings, tmp_path / "x", "--bundle", bundle, *options)
     assert not (tmp_path / "x").exists()

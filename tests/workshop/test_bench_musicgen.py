@@ -43,7 +43,7 @@ def versions(bundles):
 
 @pytest.mark.parametrize("name", [EAGER, HALF, TEACHING, *map(onnx_name, PRECISIONS)])
 def test_every_version_takes_steps(name, versions):
-    run = prepare(versions[name], Job(STEPS[0], 1))
+    run = prepare(versions[name], Job("step at 1 s", 1))
     assert [run() for _ in range(3)] == [{}] * 3
 
 
@@ -63,7 +63,7 @@ def test_each_step_is_one_column_further_on(kind, bundles, monkeypatch):
         "logits",
         lambda self, *a: (lengths.append(a[2].cache.n if len(a) > 2 else None), logits(self, *a))[1],
     )
-    run = prepare(Version("x", kind, "fp32", bundles["fp32"]), Job(STEPS[0], 1))
+    run = prepare(Version("x", kind, "fp32", bundles["fp32"]), Job("step at 1 s", 1))
     lengths.clear()
     run(), run()
     second = read_spec(bundles["fp32"]).frame_rate

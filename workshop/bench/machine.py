@@ -3,6 +3,7 @@
 import os
 import platform
 import shutil
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,6 +24,11 @@ def processor() -> str:
 def versions() -> dict[str, str]:
     """Of Python and of what computes."""
     return {"python": platform.python_version()} | {tool: version(tool) for tool in TOOLS}
+
+
+def listed(versions: Mapping[str, str]) -> str:
+    """Versions in words."""
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def has_compiler() -> bool:

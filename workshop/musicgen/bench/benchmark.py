@@ -18,7 +18,6 @@ from workshop.bench.worker import Measured, in_turn
 from workshop.musicgen.bench.worker import (
     CONTINUATION,
     OPERATIONS,
-    PASTS,
     READ,
     READ_BYTES,
     STACKED,
@@ -103,7 +102,7 @@ class Benchmark:
         spec = self.spec
         embeddings = 4 * spec.n_codebooks * (spec.codebook_size + 1) * spec.width
         weights = sum(size for name, size in self.sizes["fp32"].items() if name.startswith("lm.onnx"))
-        columns = PASTS[operation.removeprefix("step at ")] * spec.frame_rate
+        columns = STEPS[operation] * spec.frame_rate
         cache = 2 * 2 * 4 * spec.n_layers * spec.width * columns  # rows, keys and values, bytes
         return (weights - embeddings + cache) / self.read_rate
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from helpers.support.tables import markdown_table
+from workshop.bench import machine
 from workshop.bench.goals import Goal, goals_table, or_dash
 from workshop.musicgen.bench.benchmark import EAGER, HUGGING_FACE, PRECISIONS, Benchmark, Timing, onnx_name
 from workshop.musicgen.bench.worker import CONTINUATION, OPERATIONS, READ, STEPS
@@ -78,7 +79,7 @@ def markdown(found: Benchmark) -> str:
 
 
 def _heading(found: Benchmark) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
+    versions = machine.listed(found.versions)
     load = or_dash(found.load_before, "{:.1f}")
     return (
         f"# Benchmark of {found.checkpoint}, {found.date}\n\n"

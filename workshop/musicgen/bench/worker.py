@@ -19,8 +19,7 @@ from helpers.runtime.session import OnnxGraph
 from workshop.bench.worker import Run
 
 STACKED = "lm_stacked.onnx"  # the form that teaches, beside the bundle's own
-PASTS = {"1 s": 1.0, "15 s": 15.0, "29 s": 29.0}
-STEPS = tuple(f"step at {name}" for name in PASTS)
+STEPS = {"step at 1 s": 1.0, "step at 15 s": 15.0, "step at 29 s": 29.0}  # seconds of past
 PREFILL, CONTINUATION = "prefill of 15 s", "10 s, 5 of them given"
 SOUND = ("encode 4 s", "decode 4 s")
 READ = "read 800 MB"
@@ -125,7 +124,7 @@ def onnx_step(version: Version, job: Job) -> Callable[[], object]:
     spec, condition = pipeline.spec, _condition(pipeline).with_null()
     column = _codes(spec, 2, 1)
     _, past = pipeline.logits(column, condition)
-    n, rng = _places(spec, PASTS[job.operation.removeprefix("step at ")]), np.random.default_rng(0)
+    n, rng = _places(spec, STEPS[job.operation]), np.random.default_rng(0)
     size = (2, spec.n_heads, n, spec.width // spec.n_heads)
     empty = Cache.empty(2, spec.n_layers, spec.n_heads, size[-1])
     past = Past(condition, past.text, empty.longer([_noise(size, rng) for _ in range(2 * spec.n_layers)]))
@@ -142,7 +141,7 @@ def stacked_step(version: Version, job: Job) -> Callable[[], object]:
     pipeline = Pipeline.open(version.home, threads=job.threads)
     spec, condition = pipeline.spec, _condition(pipeline).with_null()
     graph = OnnxGraph(version.home.parent / STACKED, threads=job.threads)
-    n, rng = _places(spec, PASTS[job.operation.removeprefix("step at ")]), np.random.default_rng(0)
+    n, rng = _places(spec, STEPS[job.operation]), np.random.default_rng(0)
     shape = (spec.n_layers, 2, spec.n_heads, n, spec.width // spec.n_heads)
     past, column = [_noise(shape, rng), _noise(shape, rng)], _codes(spec, 2, 1)
 
@@ -164,7 +163,7 @@ def torch_step(version: Version, job: Job) -> Callable[[], object]:
     kind = torch.bfloat16 if version.precision == "bf16" else torch.float32
     language, spec = models.language.to(kind), models.spec
     run = FastLanguage(language)
-    n = torch.tensor(_places(spec, PASTS[job.operation.removeprefix("step at ")]))
+    n = torch.tensor(_places(spec, STEPS[job.operation]))
     mask = torch.ones(2, N_PIECES, dtype=torch.long)
     size = (2, spec.n_heads, int(n) + SPARE, spec.width // spec.n_heads)
     with torch.inference_mode():
@@ -192,7 +191,7 @@ def transformers_step(version: Version, job: Job) -> Callable[[], object]:
     transformers.logging.set_verbosity_error()
     model = transformers.MusicgenForConditionalGeneration.from_pretrained(version.home, dtype=torch.float32)
     config = model.decoder.config
-    n = round(PASTS[job.operation.removeprefix("step at ")] * 50)
+    n = round(STEPS[job.operation] * model.audio_encoder.config.frame_rate)
     go_on, done = threading.Semaphore(0), threading.Semaphore(0)
 
     class Held(transformers.StoppingCriteria):

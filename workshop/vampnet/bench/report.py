@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from helpers.lesson import plots
 from helpers.support.files import written_whole
 from helpers.support.tables import markdown_table
+from workshop.bench import machine
 from workshop.bench.goals import Goal, goals_table, or_dash
 from workshop.vampnet.bench.benchmark import EAGER, HALF, Benchmark, Timing
 from workshop.vampnet.bench.worker import NEEDS, STAGE_NAMES
@@ -117,7 +118,7 @@ def markdown(found: Benchmark) -> str:
 
 
 def _heading(found: Benchmark) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
+    versions = machine.listed(found.versions)
     load = or_dash(found.load_before, "{:.1f}")
     return (
         f"# Benchmark of {found.checkpoints}, {found.date}\n\n"

@@ -195,7 +195,7 @@ Nobody has run the course on these; this is what to try first.
 
 def markdown(outcomes: Sequence[Outcome], home: Path) -> str:
     """The report."""
-    versions = ", ".join(f"{name} {version}" for name, version in machine.versions().items())
+    versions = machine.listed(machine.versions())
     load = machine.load()
     busy = "" if load is None else f" The machine was busy (load {load:.1f} on {os.cpu_count()} cores)."
     return (

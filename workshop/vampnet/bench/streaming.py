@@ -93,7 +93,7 @@ class Streaming:
             shown = "-" if memory is None else f"{memory / 1e6:.0f}"
             rows.append((str(minutes), f"{taken:.1f}", f"{taken / minutes:.1f}", shown))
         table = markdown_table(("minutes", "seconds, median", "seconds a minute", "peak MB"), rows)
-        versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
+        versions = machine.listed(self.versions)
         rounds = len(next(iter(self.runs.values())))
         return (
             f"# Decoding to a file, {self.date}\n\n"

@@ -156,7 +156,7 @@ def markdown(found: Waiting) -> str:
         for library in LIBRARIES for is_busy in (False, True)
     ]  # fmt: skip
     headings = ("library", "machine", "threads spin (ms)", "they soon sleep (ms)", "times as fast")
-    versions = ", ".join(f"{name} {version}" for name, version in machine.versions().items())
+    versions = machine.listed(machine.versions())
     return (
         f"# Threads that wait, {date.today()}\n\n"
         f"{machine.processor()}, {n_cores()} cores and as many threads; {versions}. The course's coarse "
