@@ -147,6 +147,15 @@ def test_the_codec_learns_in_three_stages(trained_codec):
     assert set(training.check()) >= {"score", "linear_db"}
 
 
+def test_only_the_decoder_learns_once_the_tokens_are_settled(trained_codec):
+    training, _ = trained_codec
+    audio = training._draw(np.random.default_rng(0))
+    codes, before = training.codec.encode(audio), training.codec.decoder(training.codec.encoder(audio))
+    training.step(7, 0.8)
+    assert torch.equal(training.codec.encode(audio), codes) and torch.equal(training.mean.encode(audio), codes)
+    assert not torch.equal(training.codec.decoder(training.codec.encoder(audio)), before)
+
+
 def test_one_number_brings_the_level_back_and_leaves_the_tokens(trained_codec):
     codec = copy.deepcopy(trained_codec[0].mean)
     audio = torch.from_numpy(compose("test", 1, 2.0).audio)[None, None]

@@ -1,7 +1,8 @@
 """The course's EnCodec: trained on composed music, first to see, then to name, then to sound.
 
 Three stages, by the share of the run that is done: without codebooks; with them; and with adversaries, which
-ask of the decoder that what it makes be possible. What is kept is a running mean of the weights.
+ask of the decoder that what it makes be possible. In the last one only the decoder learns, so that its tokens
+are settled and a language model can begin on them. What is kept is a running mean of the weights.
 """
 
 import copy
@@ -43,7 +44,7 @@ class Recipe:
     frames: int = 40  # codec frames a segment: a second
     on_grid: float = 0.85  # share of segments that begin with a frame, as notes do: a note has one phase then
     names_from: float = 0.06  # of the run: when the codebooks begin
-    sounds_from: float = 0.6  # and when the adversaries do
+    sounds_from: float = 0.6  # and when they are settled, and the adversaries begin
     dropout: float = 0.25  # share of segments that use only some of the codebooks
     rate: float = 1e-3  # learning rate; falls to a tenth, and to nothing at the end
     memory: float = 0.995  # of the running mean of the weights, a step
@@ -81,7 +82,7 @@ class CodecTraining:
         self.optimizer_adversaries = torch.optim.AdamW(
             self.adversaries.parameters(), betas=BETAS, weight_decay=0.0
         )
-        self.revival, self.has_names = Revival(self.codec.quantizer), False
+        self.revival, self.has_names, self.is_settled = Revival(self.codec.quantizer), False, False
         self.linear, self.mel = LinearSpectra((256, 512, 1024, 2048)), MultiScaleMel(SAMPLE_RATE)
         self.music = gathered("train", recipe.pieces, recipe.piece_seconds)
         self.clips = gathered("valid", recipe.check_clips, 4.0)
@@ -89,12 +90,15 @@ class CodecTraining:
     def state_dict(self) -> dict:
         names = ("codec", "mean", "adversaries", "optimizer", "optimizer_adversaries")
         states = {name: getattr(self, name).state_dict() for name in names}
-        return states | {"uses": self.revival.uses, "has_names": self.has_names}
+        return states | {
+            "uses": self.revival.uses, "has_names": self.has_names, "is_settled": self.is_settled,
+        }  # fmt: skip
 
     def load_state_dict(self, state: dict) -> None:
         for name in ("codec", "mean", "adversaries", "optimizer", "optimizer_adversaries"):
             getattr(self, name).load_state_dict(state[name])
         self.revival.uses, self.has_names = state["uses"], state["has_names"]
+        self._settle(state["is_settled"])
 
     def save(self, path: Path) -> None:
         with written_whole(path) as temporary, open(temporary, "wb") as file:
@@ -106,6 +110,9 @@ class CodecTraining:
         audio = self._draw(rng)
         if progress >= recipe.names_from and not self.has_names:
             self._name(rng, generator)
+        if progress >= recipe.sounds_from and not self.is_settled:
+            self.codec.load_state_dict(self.mean.state_dict())
+            self._settle()
         rate = recipe.rate * min(1.0, (step + 1) / 100, 10 * (1 - progress)) * 0.1**progress
         frames = self.codec.encoder(audio)
         loss = frames.new_zeros(())
@@ -129,7 +136,7 @@ class CodecTraining:
         loss.backward()
         nn.utils.clip_grad_norm_(self.codec.parameters(), LARGEST_GRADIENT)
         take_step(self.optimizer, rate)
-        if self.has_names:
+        if self.has_names and not self.is_settled:
             self.revival.note(quantized, generator)
         self._remember(step)
         return shown | {"loss": loss.item()}
@@ -149,6 +156,12 @@ class CodecTraining:
         initialize(self.codec.quantizer, torch.cat(frames).transpose(1, 2).flatten(0, 1), generator)
         self.has_names = True
 
+    def _settle(self, is_settled: bool = True) -> None:
+        """From here on the encoder and the codebooks stay as they are."""
+        self.is_settled = is_settled
+        for part in (self.codec.encoder, self.codec.quantizer):
+            part.requires_grad_(not is_settled)
+
     @torch.no_grad()
     def _remember(self, step: int) -> None:
         memory = min(self.recipe.memory, step / (step + 10))
@@ -158,7 +171,7 @@ class CodecTraining:
 
     @torch.no_grad()
     def check(self) -> dict[str, float]:
-        """Means over the held-out clips; a score only when there are codebooks to keep."""
+        """Means over the held-out clips; a score only when the tokens are settled."""
         found = []
         for clip in torch.from_numpy(self.clips.astype(np.float32) / 32767)[:, None].split(1):
             rebuilt = (
@@ -172,7 +185,7 @@ class CodecTraining:
                 "si_sdr": si_sdr(rebuilt, clip).item(),
             })  # fmt: skip
         means = {name: float(np.mean([row[name] for row in found])) for name in found[0]}
-        return means | ({"score": 20 * means["mel"] + means["linear_db"]} if self.has_names else {})
+        return means | ({"score": 20 * means["mel"] + means["linear_db"]} if self.is_settled else {})
 
 
 @torch.no_grad()
