@@ -13,7 +13,7 @@ from helpers.musicgen.codec import Codec
 from helpers.musicgen.files import recognises
 from helpers.musicgen.reference import TorchPipeline
 from workshop.musicgen.evaluation import listening
-from workshop.musicgen.evaluation.command import pieces
+from workshop.musicgen.evaluation.command import in_scale, pieces
 from workshop.musicgen.evaluation.listening import Ear
 from workshop.musicgen.music import bars
 from workshop.musicgen.music.compose import FRAME, LEADS, SCALES, TONICS, compose, render
@@ -89,6 +89,13 @@ def test_a_program_hears_the_tempo_and_the_scale(music):
     assert np.mean([ear(one.audio) == one.facts.lead for one in asked]) >= 0.6
 
 
+def test_the_key_is_heard_through_noise(music):
+    noise = 0.02 * np.random.default_rng(0).standard_normal(len(music[0].audio))
+    own = [in_scale(one.audio + noise, one.facts) for one in music]
+    other = [in_scale(one.audio + noise, two.facts) for one, two in zip(music, [*music[1:], music[0]])]
+    assert np.mean(own) > 0.9 and np.mean(own) > np.mean(other) + 0.1
+
+
 def test_the_bars_that_ship_are_those_that_the_script_composes():
     for number, index in enumerate(bars.PIECES, 1):
         audio, rate = soundfile.read(bars.HOME / f"bar_{number}.flac", dtype="float32")
@@ -152,7 +159,9 @@ def test_only_the_decoder_learns_once_the_tokens_are_settled(trained_codec):
     audio = training._draw(np.random.default_rng(0))
     codes, before = training.codec.encode(audio), training.codec.decoder(training.codec.encoder(audio))
     training.step(7, 0.8)
-    assert torch.equal(training.codec.encode(audio), codes) and torch.equal(training.mean.encode(audio), codes)
+    assert torch.equal(training.codec.encode(audio), codes) and torch.equal(
+        training.mean.encode(audio), codes
+    )
     assert not torch.equal(training.codec.decoder(training.codec.encoder(audio)), before)
 
 

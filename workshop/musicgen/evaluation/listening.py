@@ -16,7 +16,8 @@ from workshop.musicgen.music.instruments import SAMPLE_RATE
 WINDOW = 1024  # samples, for onsets and timbre
 LONG = 4096  # samples, for pitch
 BEATS = 12  # eighths ahead at which a beat should come back
-LOWEST, HIGHEST = 100.0, 2000.0  # Hz, in which the key is sought
+LOWEST, HIGHEST = 100.0, 1200.0  # Hz, in which the key is sought
+FAINTEST = 25.0  # dB below a moment's loudest line, that a line may be
 
 
 def spectra(audio: np.ndarray, n_fft: int, hop: int = FRAME) -> np.ndarray:
@@ -52,12 +53,17 @@ def tempo_of(audio: np.ndarray) -> str:
 
 
 def chroma(audio: np.ndarray) -> np.ndarray:
-    """(12,) how much of each pitch class sounds, from C."""
-    power = (spectra(audio, LONG) ** 2).sum(1)
-    frequencies = np.fft.rfftfreq(LONG, 1 / SAMPLE_RATE)
+    """(12,) how much of each pitch class sounds, from C, by the lines that stand out of each spectrum.
+
+    Noise between the partials, which a codec leaves, has no pitch and is not to vote for all twelve.
+    """
+    levels, frequencies = spectra(audio, LONG), np.fft.rfftfreq(LONG, 1 / SAMPLE_RATE)
+    is_line = np.zeros(levels.shape, bool)
+    is_line[1:-1] = (levels[1:-1] > levels[:-2]) & (levels[1:-1] >= levels[2:])
+    is_line &= levels > levels.max(0) * 10 ** (-FAINTEST / 20)
     heard = (frequencies > LOWEST) & (frequencies < HIGHEST)
     classes = np.round(12 * np.log2(frequencies[heard] / 440) + 69).astype(int) % 12
-    return np.bincount(classes, np.sqrt(power[heard]), minlength=12)
+    return np.bincount(classes, (levels * is_line)[heard].sum(1), minlength=12)
 
 
 def timbre(audio: np.ndarray) -> np.ndarray:
