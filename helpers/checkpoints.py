@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from helpers.support.config import shown
+from helpers.support.config import LONGEST_NAME, shown
 from helpers.support.errors import InputError
 from helpers.support.files import check_name, read_json, sha256
 from helpers.support.tables import megabytes
@@ -110,7 +110,8 @@ def safetensors_files(directory: Path) -> list[Path]:
         raise InputError(f"{index} is damaged: it names no shards.")
     names = sorted(set(named.values()))
     for name in names:
-        if Path(name).name != name or not name.endswith(".safetensors") or len(names) > MOST_SHARDS:
+        usable = Path(name).name == name and name.endswith(".safetensors") and len(name) <= LONGEST_NAME
+        if not usable or len(names) > MOST_SHARDS:
             raise InputError(f"{index} names {shown(name)}, which is no shard beside it.")
     return [directory / name for name in names]
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from helpers.support.errors import InputError
+
 Graph = Callable[..., tuple[np.ndarray, ...]]
 STATE = ("hidden", "cell")
 
@@ -66,6 +68,10 @@ class _Window:
 
     def hold(self, arrived: np.ndarray) -> None:
         """Add to the input; forget what no window can need."""
+        if self.held is not None and self.held.shape[:-1] != arrived.shape[:-1]:
+            raise InputError(
+                f"a part {arrived.shape} can't follow one of {self.held.shape}: only their times may differ."
+            )
         held = arrived if self.held is None else np.concatenate([self.held, arrived], axis=-1)
         needed = max(0, self.done - self.layout.before)
         self.held, self.first = held[..., (needed - self.first) * self.layout.step_in :], needed
