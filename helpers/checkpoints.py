@@ -31,6 +31,7 @@ STATES = ("state_dict", "model")  # what a file with more than tensors in it cal
 WRAPPERS = ("module.", "_orig_mod.", "ema_model.")
 SAFETENSORS, SAFETENSORS_INDEX = "model.safetensors", "model.safetensors.index.json"
 MOST_SHARDS = 1000
+MOST_SHARED = 8  # times a file: tensors may share numbers, but a small file must not become gigabytes
 NUMERIC_KINDS = "biuf"  # the numpy kinds a scalar in the metadata may have
 
 
@@ -96,7 +97,11 @@ def named_tensors(path: Path, tensors: object) -> dict[str, Tensor]:
     if not isinstance(tensors, dict) or not tensors or not all(isinstance(name, str) for name in tensors):
         raise InputError(f"{path} is not a checkpoint: it has no named tensors.")
     n_bytes = path.stat().st_size
-    return {name: _checked(path, name, tensor, n_bytes) for name, tensor in _plain(tensors).items()}
+    checked = {name: _checked(path, name, tensor, n_bytes) for name, tensor in _plain(tensors).items()}
+    claimed = sum(tensor.nbytes for tensor in checked.values())
+    if claimed > MOST_SHARED * n_bytes:
+        raise InputError(f"{path}: its tensors claim {claimed} bytes, the file has {n_bytes}.")
+    return checked
 
 
 def safetensors_files(directory: Path) -> list[Path]:

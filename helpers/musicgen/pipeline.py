@@ -158,7 +158,12 @@ class Pipeline:
         if not good or ids.min() < 0 or ids.max() >= self.spec.vocab_size or not np.isin(mask, (0, 1)).all():
             raise InputError(f"ids are whole numbers (B, L) below {self.spec.vocab_size}, mask 0 or 1.")
         ids, mask = ids.astype(np.int64), mask.astype(np.int64)
-        return Condition(self.graphs["text_encoder"](ids, mask), mask)
+        states = self.graphs["text_encoder"](ids, mask)
+        if not isinstance(states, np.ndarray) or states.shape != (*ids.shape, self.spec.width):
+            raise InputError(
+                "text_encoder.onnx gives no states of the model's width; export the bundle again."
+            )
+        return Condition(states, mask)
 
     def no_text(self, batch: int) -> Condition:
         """What the language model reads where there is nothing to read."""
@@ -192,6 +197,9 @@ class Pipeline:
         logits, *new = self.graphs["lm"](codes, mask, np.array(cache.n), *past.text, *cache.held)
         if logits.shape != (*codes.shape, self.codebook_size):
             raise InputError(f"lm.onnx gives logits of shape {logits.shape}; export the bundle again.")
+        held = (len(codes), self.spec.n_heads, codes.shape[2], self.spec.width // self.spec.n_heads)
+        if [one.shape for one in new] != [held] * (2 * self.spec.n_layers):
+            raise InputError("lm.onnx gives other keys and values than it takes; export the bundle again.")
         return logits, Past(condition, past.text, cache.longer(new))
 
     def generate(

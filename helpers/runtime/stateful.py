@@ -86,7 +86,10 @@ class _Window:
         context = {} if self.done == begin else {"left": np.zeros(self.done - begin, np.float32)}
         if stop is not None and stop > end:
             context["right"] = np.zeros(stop - end, np.float32)
-        out, frames, *state = self.graph(np.ascontiguousarray(x), **context, **self.memory)
+        made = self.graph(np.ascontiguousarray(x), **context, **self.memory)
+        if not isinstance(made, tuple) or len(made) != 2 + len(STATE):
+            raise InputError("a graph that should give its state gives none; export the bundle again.")
+        out, frames, *state = made
         kept = frames if "kept" not in self.memory else np.concatenate([self.memory["kept"], frames], axis=-1)
         origin = end - kept.shape[-1]  # the frame that `kept` and `out` begin with
         finished = end if last else max(self.given, end - layout.after)

@@ -258,6 +258,19 @@ def test_numpys_own_numbers_are_numbers(reference):
     reference.generate(prompt=prompt, prompt_rate=np.int16(3200), seconds=np.float16(0.5))
 
 
+@pytest.mark.parametrize("name", ["encodec_encoder", "encodec_decoder", "text_encoder", "lm"])
+@pytest.mark.parametrize(
+    "made", [np.zeros((1, 4, 5), np.float32), (np.zeros(3),), (np.zeros((1, 4, 1, 128)),) * 2]
+)
+def test_graphs_of_another_model(reference, name, made):
+    pipeline = Pipeline(reference.spec, reference.graphs | {name: lambda *arrays, **more: made})
+    with refused("export"):
+        pipeline.encode(sound(64), 3200) if name == "encodec_encoder" else None
+        condition = pipeline.text(ids=np.ones((1, 3), int))
+        pipeline.logits(columns(pipeline, 1, 1), condition)
+        pipeline.decode(codes(pipeline, 1, 3))
+
+
 def test_a_text_without_a_tokenizer(musicgen_bundle, reference):
     bare = Pipeline(reference.spec, reference.graphs)
     with refused("tokenizer"):

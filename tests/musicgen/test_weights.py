@@ -315,6 +315,14 @@ class Touch:
         return os.system, (f"touch {self.path}",)
 
 
+def test_a_small_file_does_not_become_gigabytes(audiocraft):
+    table = torch.zeros(1 << 16, dtype=torch.float16)
+    many = {f"{i}.weight": table for i in range(50)}
+    save_package(audiocraft / "state_dict.bin", many, audiocraft_settings())
+    with refused("state_dict.bin", "claim"):
+        load_models(audiocraft)
+
+
 def test_nothing_in_a_pickle_runs(audiocraft, tmp_path):
     torch.save({"best_state": Touch(tmp_path / "ran"), "xp.cfg": ""}, audiocraft / "state_dict.bin")
     with refused("system"):
