@@ -13,6 +13,7 @@ from refusals import refused
 from helpers.musicgen.past import Condition
 from helpers.musicgen.pipeline import Pipeline
 from helpers.runtime.cache import BLOCK
+from helpers.support.errors import InputError
 
 TEXT = "slow sad piano"
 few = hypothesis_settings(
@@ -269,6 +270,12 @@ def test_graphs_of_another_model(reference, name, made):
         condition = pipeline.text(ids=np.ones((1, 3), int))
         pipeline.logits(columns(pipeline, 1, 1), condition)
         pipeline.decode(codes(pipeline, 1, 3))
+
+
+def test_a_graph_that_fails_on_much_says_it_in_a_line(onnx):
+    with pytest.raises(InputError) as caught:
+        onnx.graphs["text_encoder"](*[np.zeros(1)] * 10_000)
+    assert len(str(caught.value)) < 800
 
 
 def test_a_text_without_a_tokenizer(musicgen_bundle, reference):
