@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from helpers.support.config import shown
+from helpers.support.config import LONGEST_NAME, shown
 from helpers.support.errors import InputError
 from helpers.support.files import check_name, read_json, sha256
 from helpers.support.tables import megabytes
@@ -31,6 +31,7 @@ STATES = ("state_dict", "model")  # what a file with more than tensors in it cal
 WRAPPERS = ("module.", "_orig_mod.", "ema_model.")
 SAFETENSORS, SAFETENSORS_INDEX = "model.safetensors", "model.safetensors.index.json"
 MOST_SHARDS = 1000
+MOST_SHARED = 8  # times a file: tensors may share numbers, but a small file must not become gigabytes
 NUMERIC_KINDS = "biuf"  # the numpy kinds a scalar in the metadata may have
 
 
@@ -96,7 +97,11 @@ def named_tensors(path: Path, tensors: object) -> dict[str, Tensor]:
     if not isinstance(tensors, dict) or not tensors or not all(isinstance(name, str) for name in tensors):
         raise InputError(f"{path} is not a checkpoint: it has no named tensors.")
     n_bytes = path.stat().st_size
-    return {name: _checked(path, name, tensor, n_bytes) for name, tensor in _plain(tensors).items()}
+    checked = {name: _checked(path, name, tensor, n_bytes) for name, tensor in _plain(tensors).items()}
+    claimed = sum(tensor.nbytes for tensor in checked.values())
+    if claimed > MOST_SHARED * n_bytes:
+        raise InputError(f"{path}: its tensors claim {claimed} bytes, the file has {n_bytes}.")
+    return checked
 
 
 def safetensors_files(directory: Path) -> list[Path]:
@@ -110,7 +115,8 @@ def safetensors_files(directory: Path) -> list[Path]:
         raise InputError(f"{index} is damaged: it names no shards.")
     names = sorted(set(named.values()))
     for name in names:
-        if Path(name).name != name or not name.endswith(".safetensors") or len(names) > MOST_SHARDS:
+        usable = Path(name).name == name and name.endswith(".safetensors") and len(name) <= LONGEST_NAME
+        if not usable or len(names) > MOST_SHARDS:
             raise InputError(f"{index} names {shown(name)}, which is no shard beside it.")
     return [directory / name for name in names]
 

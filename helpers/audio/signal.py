@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from helpers.support.config import shown
 from helpers.support.errors import InputError
 from helpers.support.libraries import library
 
@@ -22,13 +23,21 @@ def positive(name: str, value: int) -> int:
     except (TypeError, ValueError, OverflowError):
         whole = 0
     if whole < 1 or whole != value:
-        raise InputError(f"{name} must be a whole number of at least 1, not {value!r}.")
+        raise InputError(f"{name} must be a whole number of at least 1, not {shown(value)}.")
     return whole
+
+
+def as_array(values: object, called: str) -> np.ndarray:
+    """What numpy makes of them. Raises InputError for lists of unequal lengths."""
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"{called} can't be an array: give rows of equal length, all numbers.") from error
 
 
 def checked(audio: np.ndarray) -> np.ndarray:
     """`audio` as float32 with 1 to 3 dimensions, or an InputError that says what is wrong with it."""
-    audio = np.asarray(audio)
+    audio = as_array(audio, "audio")
     if not np.issubdtype(audio.dtype, np.floating):
         raise InputError(
             f"audio has samples of type {audio.dtype}; convert them to float between -1 and 1 "
@@ -44,7 +53,7 @@ def checked(audio: np.ndarray) -> np.ndarray:
         raise InputError(f"audio has {audio.shape[-2]} channels; the last axis must be time: transpose it.")
     if not np.isfinite(audio).all():
         raise InputError("audio holds NaN or infinite samples; remove them first.")
-    if max(audio.max(), -audio.min()) > LARGEST_SAMPLE:
+    if max(float(audio.max()), -float(audio.min())) > LARGEST_SAMPLE:
         raise InputError(f"audio holds samples beyond {LARGEST_SAMPLE:g}; scale it to between -1 and 1.")
     return audio.astype(np.float32, copy=False)
 
@@ -78,7 +87,7 @@ def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
         return audio
     if min(from_rate, to_rate) < LOWEST_RATE or max(from_rate, to_rate) > HIGHEST_RATE:
         raise InputError(
-            f"cannot resample from {from_rate} to {to_rate} Hz; both rates must be between "
+            f"cannot resample from {shown(from_rate)} to {shown(to_rate)} Hz; both rates must be between "
             f"{LOWEST_RATE} and {HIGHEST_RATE} Hz."
         )
     soxr = library("soxr")

@@ -13,6 +13,7 @@ from helpers import audio as sound
 from helpers.audio.signal import positive, resample_stream
 from helpers.classify.spec import LONGEST_WINDOW, Spec, read_spec
 from helpers.runtime.session import open_graphs
+from helpers.support.config import real, shown
 from helpers.support.errors import InputError
 
 OVERLAP = 0.5  # of windows where nobody says otherwise
@@ -95,10 +96,9 @@ class Pipeline:
         return found
 
     def _samples(self, name: str, seconds: float) -> int:
-        number = isinstance(seconds, int | float | np.number) and not isinstance(seconds, bool)
-        if not number or not 1 / self.sample_rate <= seconds <= LONGEST_WINDOW:
-            raise InputError(f"{name} is {seconds!r:.80}, but should be seconds, up to {LONGEST_WINDOW}.")
-        return positive(name, round(seconds * self.sample_rate))
+        if not 1 / self.sample_rate <= real(seconds) <= LONGEST_WINDOW:
+            raise InputError(f"{name} is {shown(seconds)}, but should be seconds, up to {LONGEST_WINDOW}.")
+        return positive(name, round(real(seconds) * self.sample_rate))
 
 
 def windows(pieces: Iterable[np.ndarray], size: int, step: int) -> Iterator[tuple[int, np.ndarray]]:

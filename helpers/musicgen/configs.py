@@ -5,13 +5,12 @@ Both are a stranger's data: numbers are checked, and a setting that would change
 by its name instead of being ignored.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from helpers.musicgen.codec import CodecConfig
 from helpers.musicgen.language_model import LanguageConfig
-from helpers.musicgen.spec import LONGEST_DELAY
+from helpers.musicgen.spec import LONGEST_DELAY, LONGEST_SECONDS
 from helpers.musicgen.text_encoder import TextConfig
 from helpers.support.config import integer, integers, is_whole, shown
 from helpers.support.errors import InputError
@@ -44,8 +43,10 @@ AUDIOCRAFT_ONLY = {  # what is supported, and what it is where the settings say 
     "transformer_lm.bias_ff": (False, True),
     "transformer_lm.bias_attn": (False, True),
     "transformer_lm.bias_proj": (False, True),
-    "transformer_lm.causal": (True, True),
+    "transformer_lm.causal": (True, False),
     "transformer_lm.positional_embedding": ("sin", "sin"),
+    "transformer_lm.positional_scale": (1.0, 1.0),
+    "transformer_lm.max_period": (10_000, 10_000),
     "transformer_lm.layer_scale": (None, None),
     "transformer_lm.qk_layer_norm": (False, False),
     "transformer_lm.qk_layer_norm_cross": (False, False),
@@ -76,6 +77,7 @@ AUDIOCRAFT_CODEC_ONLY = {
     "seanet.true_skip": (True, True),
     "seanet.decoder.final_activation": (None, None),
 }
+OF_THE_DECODER = ("trim_right_ratio", "final_activation", "final_activation_params")  # the first if causal
 
 
 def refuse_others(settings: Settings, only: Mapping[str, tuple[object, object]]) -> None:
@@ -107,7 +109,12 @@ def audiocraft_language(settings: Settings) -> tuple[LanguageConfig, Layout]:
             codebook_size=integer(settings, "transformer_lm.card"),
         )
     )
-    channels = 2 if settings.get("interleave_stereo_codebooks.use", False) is True else 1
+    is_stereo = settings.get("interleave_stereo_codebooks.use", False)
+    if not isinstance(is_stereo, bool):
+        raise InputError(
+            f"{settings.called}: 'interleave_stereo_codebooks.use' is {shown(is_stereo)}, not true or false."
+        )
+    channels = 2 if is_stereo else 1
     seconds = _seconds(settings.get("dataset.segment_duration", DEFAULT_SECONDS), settings.called)
     delays = settings.get("codebooks_pattern.delay.delays")
     return config, _layout(config, channels, delays, seconds, "attend", settings.called)
@@ -117,6 +124,10 @@ def audiocraft_codec(settings: Settings) -> CodecConfig:
     """Of `xp.cfg` in `compression_state_dict.bin`. Raises InputError, by name, for what is not supported."""
     refuse_others(settings, AUDIOCRAFT_CODEC_ONLY)
     settings.only("seanet.encoder", {}, {})
+    its_own = settings.get("seanet.decoder", {})
+    for name in Settings(its_own, f"{settings.called}: 'seanet.decoder'").root:
+        if name not in OF_THE_DECODER:
+            raise InputError(f"{settings.called}: its decoder has a {shown(name)} of its own: not supported.")
     return _codec(
         settings.called,
         CodecConfig(
@@ -205,6 +216,8 @@ def hugging_face_text(settings: Settings, projected: int | None) -> TextConfig:
     """Of a T5's `config.json`, or of the part `text_encoder`; `projected` as in `TextConfig`."""
     settings.only("model_type", "t5")
     settings.only("feed_forward_proj", "relu", "relu")
+    settings.only("dense_act_fn", "relu", "relu")
+    settings.only("is_gated_act", False, False)
     n_heads = integer(settings, "num_heads", 8)
     buckets = integer(settings, "relative_attention_num_buckets", 32, minimum=4)
     farthest = integer(settings, "relative_attention_max_distance", 128)
@@ -268,7 +281,7 @@ def _layout(
 
 def _seconds(value: object, called: str) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not 0 < value <= 1e6:
+    if not number or not 0 < value <= LONGEST_SECONDS:
         raise InputError(
             f"{called}: 'segment_duration' is {shown(value)}, but should be a number of seconds."
         )

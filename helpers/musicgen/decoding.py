@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from helpers.runtime.sampling import softmax, token_noise
-from helpers.support.config import is_whole
+from helpers.support.config import is_whole, real, shown
 from helpers.support.errors import InputError
 
 UNKNOWN = -1  # in codes that are still to be generated
@@ -61,11 +61,10 @@ class Settings:
     def __post_init__(self):
         for name, least, most in (("guidance", -1e3, 1e3), ("temperature", 0, 1e6), ("top_p", 0, 1)):
             value = getattr(self, name)
-            number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-            if not number or not least <= value <= most:
-                raise InputError(f"{name} is {value!r:.80}, but should be from {least:g} to {most:g}.")
+            if not least <= real(value) <= most:
+                raise InputError(f"{name} is {shown(value)}, but should be from {least:g} to {most:g}.")
         if not is_whole(self.top_k) or self.top_k < 0:
-            raise InputError(f"top_k is {self.top_k!r:.80}, but should be a whole number of at least 0.")
+            raise InputError(f"top_k is {shown(self.top_k)}, but should be a whole number of at least 0.")
 
     @property
     def picks_the_best(self) -> bool:

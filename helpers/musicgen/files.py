@@ -75,7 +75,7 @@ def named(directory: Path, name: str, others: tuple[str, ...], option: str) -> P
     base = name.rstrip("/").rpartition("/")[2]
     for home in (directory, directory.absolute().parent):
         for called in (base, *others):
-            if called and (home / called / CONFIG).is_file():
+            if called and os.path.isfile(home / called / CONFIG):  # whose names may be too long to be any
                 return home / called
     raise OnlyNamed(
         f"{directory} only names its {option.strip('-').replace('-', ' ')}, '{name[:80]}'; "

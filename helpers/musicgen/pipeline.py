@@ -13,17 +13,18 @@ from pathlib import Path
 import numpy as np
 
 from helpers import audio as sound
-from helpers.audio.signal import as_batch, positive
+from helpers.audio.signal import as_array, as_batch, positive
 from helpers.musicgen.decoding import UNKNOWN, Settings, probabilities
 from helpers.musicgen.generation import Generation, OnStep
 from helpers.musicgen.past import Condition, Past
-from helpers.musicgen.spec import Spec, read_spec
+from helpers.musicgen.spec import LONGEST_SECONDS, Spec, read_spec
 from helpers.runtime.cache import Cache
 from helpers.runtime.manifest import MANIFEST, load_manifest
 from helpers.runtime.sampling import Seed, seeds_of
 from helpers.runtime.session import open_graphs
 from helpers.runtime.stateful import StatefulLayout
 from helpers.runtime.tokenizer import Tokenizer
+from helpers.support.config import real, shown
 from helpers.support.cores import n_cores
 from helpers.support.errors import InputError
 
@@ -32,7 +33,7 @@ GRAPHS = ("encodec_encoder", "encodec_decoder", "text_encoder", "lm_text", "lm")
 STRIDE = 0.6  # of a window: how far the next one begins behind it
 PIECE_SECONDS = 10  # how much the codec is given at once; more takes memory and no less time
 STREAM_SECONDS = 0.4  # how much sound comes at once while tokens are made
-LONGEST_SECONDS = 86_400
+MOST_ITEMS = 4096  # of a batch
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class Pipeline:
 
     def _checked(self, codes: np.ndarray, most: int | None = None) -> np.ndarray:
         """Codes as int64, or an InputError: whole tokens, (B, K, T), at least one, none out of range."""
-        codes, most = np.asarray(codes), self.codebook_size - 1 if most is None else most
+        codes, most = as_array(codes, "codes"), self.codebook_size - 1 if most is None else most
         if (
             codes.ndim != 3
             or codes.shape[1] != self.n_codebooks
@@ -151,13 +152,18 @@ class Pipeline:
                 raise InputError("this bundle has no tokenizer; give ids=..., or export one with it.")
             ids, mask = self.tokenizer([one or "" for one in texts])
             mask = mask * ~np.array(absent)[:, None]
-        ids = np.asarray(ids)
-        mask = np.ones_like(ids) if mask is None else np.asarray(mask)
+        ids = as_array(ids, "ids")
+        mask = np.ones_like(ids) if mask is None else as_array(mask, "the mask")
         good = ids.ndim == 2 and ids.size and mask.shape == ids.shape and np.issubdtype(ids.dtype, np.integer)
         if not good or ids.min() < 0 or ids.max() >= self.spec.vocab_size or not np.isin(mask, (0, 1)).all():
             raise InputError(f"ids are whole numbers (B, L) below {self.spec.vocab_size}, mask 0 or 1.")
         ids, mask = ids.astype(np.int64), mask.astype(np.int64)
-        return Condition(self.graphs["text_encoder"](ids, mask), mask)
+        states = self.graphs["text_encoder"](ids, mask)
+        if not isinstance(states, np.ndarray) or states.shape != (*ids.shape, self.spec.width):
+            raise InputError(
+                "text_encoder.onnx gives no states of the model's width; export the bundle again."
+            )
+        return Condition(states, mask)
 
     def no_text(self, batch: int) -> Condition:
         """What the language model reads where there is nothing to read."""
@@ -177,6 +183,10 @@ class Pipeline:
             raise InputError(
                 f"{len(codes)} items of codes, {len(condition.states)} texts: give as many of both."
             )
+        if past is not None and past.cache.n_items != len(codes):
+            raise InputError(
+                f"{len(codes)} items of codes, a past of {past.cache.n_items}: give as many of both."
+            )
         if past is None or past.condition is not condition:
             text = self.graphs["lm_text"](condition.states)
             spec, n = self.spec, len(codes)
@@ -187,6 +197,9 @@ class Pipeline:
         logits, *new = self.graphs["lm"](codes, mask, np.array(cache.n), *past.text, *cache.held)
         if logits.shape != (*codes.shape, self.codebook_size):
             raise InputError(f"lm.onnx gives logits of shape {logits.shape}; export the bundle again.")
+        held = (len(codes), self.spec.n_heads, codes.shape[2], self.spec.width // self.spec.n_heads)
+        if [one.shape for one in new] != [held] * (2 * self.spec.n_layers):
+            raise InputError("lm.onnx gives other keys and values than it takes; export the bundle again.")
         return logits, Past(condition, past.text, cache.longer(new))
 
     def generate(
@@ -246,6 +259,8 @@ class Pipeline:
         prompts = self._prompts(prompt, prompt_rate, n_frames)
         texts = _listed(text)
         batch = max(positive("batch", batch), len(texts), len(prompts))
+        if batch > MOST_ITEMS:
+            raise InputError(f"a batch has {shown(batch)} items; {MOST_ITEMS} are the most.")
         for what, items in (("texts", texts), ("prompts", prompts)):
             if items and len(items) not in (1, batch):
                 raise InputError(
@@ -281,12 +296,11 @@ class Pipeline:
 
     def _frames(self, name: str, seconds: float) -> int:
         """Whole frames in a time, as the models count them: what is left of a frame does not count."""
-        number = isinstance(seconds, int | float | np.number) and not isinstance(seconds, bool)
-        if not number or not 0 < seconds <= LONGEST_SECONDS:
-            raise InputError(f"{name} is {seconds!r:.80}, but should be a number up to {LONGEST_SECONDS}.")
-        frames = int(seconds * self.frame_rate)
+        if not 0 < real(seconds) <= LONGEST_SECONDS:
+            raise InputError(f"{name} is {shown(seconds)}, but should be a number up to {LONGEST_SECONDS}.")
+        frames = int(real(seconds) * self.frame_rate)
         if frames < 1:
-            raise InputError(f"{name} is {seconds!r:.80}, less than one frame (1/{self.frame_rate} s).")
+            raise InputError(f"{name} is {shown(seconds)}, less than one frame (1/{self.frame_rate} s).")
         return frames
 
 

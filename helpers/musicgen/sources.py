@@ -42,7 +42,7 @@ from helpers.musicgen.names import (
 )
 from helpers.musicgen.spec import Spec
 from helpers.musicgen.text_encoder import TextConfig
-from helpers.support.config import integer, shown
+from helpers.support.config import integer, is_whole, shown
 from helpers.support.errors import InputError
 from helpers.support.files import read_json
 from helpers.support.settings import Settings, read_yaml
@@ -95,6 +95,11 @@ class Sources:
             raise InputError(
                 f"{self.codec.path} has {codec.n_codebooks} codebooks of {codec.codebook_size}, the language "
                 f"model {books} of {language.codebook_size} a channel: they don't belong together."
+            )
+        if not self.spec().has_a_window:
+            raise InputError(
+                f"{self.language.path} is made for {self.layout.max_seconds:g} seconds at once: no window is "
+                "shorter than two frames, or longer than a day."
             )
 
     def spec(self) -> Spec:
@@ -224,8 +229,9 @@ def _hugging_face(directory: Path) -> Sources:
     path, names = directory / files[0].name, CodecNames("audio_encoder.")
     books = _books(parts["audio_encoder."], names)
     codec = hugging_face_codec(settings.part("audio_encoder"), books)
-    seconds = _seconds(directory, codec)
-    config, layout = hugging_face_language(settings.part("decoder"), seconds)
+    generation = _generation(directory)
+    config, layout = hugging_face_language(settings.part("decoder"), _seconds(generation, codec))
+    _check_special_token(generation, config)
     codec = _with_books(codec, config.n_codebooks // layout.channels)
     projection = parts[HUGGING_FACE_PROJECTION + "."]
     text = settings.part("text_encoder")
@@ -282,10 +288,23 @@ def _projected(settings: Settings, projection: Mapping, name: str, width: int) -
     return None if needless else width
 
 
-def _seconds(directory: Path, codec: CodecConfig) -> float:
-    """The longest piece, as `generation_config.json` has it in tokens."""
-    if not (directory / GENERATION).is_file():
-        return DEFAULT_SECONDS
-    settings = Settings(read_json(directory / GENERATION), str(directory / GENERATION))
-    longest = integer(settings, "max_length", minimum=1, default=0) if settings.get("max_length") else 0
+def _generation(directory: Path) -> Settings:
+    """`generation_config.json`, which may be absent."""
+    path = directory / GENERATION
+    return Settings(read_json(path) if path.is_file() else {}, str(path))
+
+
+def _check_special_token(generation: Settings, config: LanguageConfig) -> None:
+    """Raise InputError where generation would begin with another token than one past the last code."""
+    for name in ("decoder_start_token_id", "bos_token_id"):  # the first that is there counts
+        first = generation.get(name)
+        if first is not None:
+            if not is_whole(first) or first < config.codebook_size:  # beyond the table nothing could begin
+                generation.only(name, config.codebook_size)
+            return
+
+
+def _seconds(generation: Settings, codec: CodecConfig) -> float:
+    """The longest piece, which `generation_config.json` has in tokens."""
+    longest = integer(generation, "max_length", minimum=1, default=0) if generation.get("max_length") else 0
     return longest / max(1, codec.sample_rate // codec.hop) if longest else DEFAULT_SECONDS

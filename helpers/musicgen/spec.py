@@ -1,6 +1,5 @@
 """What the loop must know of the models: numbers that `bundle.json` has under the same names."""
 
-import math
 import os
 from dataclasses import dataclass, fields
 
@@ -9,6 +8,7 @@ from helpers.support.config import is_whole
 
 PADDINGS = ("attend", "mask")
 LONGEST_DELAY = 1000  # columns; real ones are a few
+LONGEST_SECONDS = 86_400
 OTHERS = ("text_padding", "max_seconds", "delays")  # which are no counts
 MAY_BE_ZERO = ("encoder_context", "encoder_context_after", "decoder_context", "decoder_context_after")
 
@@ -51,6 +51,11 @@ class Spec:
         """Whole frames a second, as the models count them."""
         return max(1, self.sample_rate // self.hop)
 
+    @property
+    def has_a_window(self) -> bool:
+        """Whether what it was trained on is as long as a window can be: the next one goes on from it."""
+        return 2 <= self.max_seconds * self.frame_rate and self.max_seconds <= LONGEST_SECONDS
+
 
 def read_spec(bundle: str | os.PathLike) -> Spec:
     """What a bundle's manifest says of its models. Raises InputError for what says less."""
@@ -60,9 +65,12 @@ def read_spec(bundle: str | os.PathLike) -> Spec:
     counts = read_counts(bundle, counts | dict.fromkeys(MAY_BE_ZERO, 0))
     if padding not in PADDINGS:
         raise unusable(bundle, "text_padding")
-    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 < seconds < math.inf:
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool):
         raise unusable(bundle, "max_seconds")
     whole = isinstance(delays, list) and all(is_whole(one) and 0 <= one <= LONGEST_DELAY for one in delays)
     if not whole or len(delays) != counts["n_codebooks"] or len(delays) % counts["channels"]:
         raise unusable(bundle, "delays")
-    return Spec(**counts, text_padding=padding, max_seconds=seconds, delays=tuple(delays))
+    spec = Spec(**counts, text_padding=padding, max_seconds=seconds, delays=tuple(delays))
+    if not spec.has_a_window:
+        raise unusable(bundle, "max_seconds")
+    return spec

@@ -20,6 +20,10 @@ class Cache:
     n: int = 0
     written: list[int] = field(default_factory=lambda: [0])  # how far the shared arrays are filled
 
+    @property
+    def n_items(self) -> int:
+        return len(self.held[0])
+
     @classmethod
     def empty(cls, batch: int, n_layers: int, n_heads: int, size: int) -> Self:
         """Nothing yet: one place a layer, which does not count."""

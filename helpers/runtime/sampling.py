@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from helpers.support.config import is_whole
+from helpers.support.config import is_whole, shown
 from helpers.support.errors import InputError
 
 Seed = int | Sequence[int]
@@ -37,7 +37,7 @@ def seeds_of(seed: Seed, n_items: int) -> list[int]:
     seeds = list(seed) if np.ndim(seed) == 1 else [seed] * n_items
     if len(seeds) != n_items or not all(is_whole(value) and value >= 0 for value in seeds):
         raise InputError(
-            f"seed is {seed!r:.80}, but should be a whole number of at least 0, "
+            f"seed is {shown(seed)}, but should be a whole number of at least 0, "
             f"or one for each of {n_items} items."
         )
     return [int(value) for value in seeds]

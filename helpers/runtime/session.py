@@ -14,6 +14,7 @@ from helpers.support.errors import InputError, Notice, first_line, is_about_memo
 from helpers.support.files import check_name
 
 CPU = "CPUExecutionProvider"
+MOST_SHOWN = 6  # of what a graph failed on
 Graph = Callable[[np.ndarray], np.ndarray]
 
 
@@ -49,7 +50,8 @@ class OnnxGraph:
         except Exception as error:  # onnxruntime raises many kinds; the input was checked before
             if is_about_memory(error):
                 raise MemoryError from error
-            given = ", ".join(f"{array.dtype} {array.shape}" for array in (*arrays, *more.values()))
+            given = [f"{array.dtype} {array.shape}" for array in (*arrays, *more.values())]
+            given = ", ".join([*given[:MOST_SHOWN], *["..."] * (len(given) > MOST_SHOWN)])
             raise InputError(
                 f"{self.path} failed on {given} ({first_line(error)}); export it again."
             ) from error

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from helpers.support.errors import InputError
+
 Graph = Callable[..., tuple[np.ndarray, ...]]
 STATE = ("hidden", "cell")
 
@@ -66,6 +68,10 @@ class _Window:
 
     def hold(self, arrived: np.ndarray) -> None:
         """Add to the input; forget what no window can need."""
+        if self.held is not None and self.held.shape[:-1] != arrived.shape[:-1]:
+            raise InputError(
+                f"a part {arrived.shape} can't follow one of {self.held.shape}: only their times may differ."
+            )
         held = arrived if self.held is None else np.concatenate([self.held, arrived], axis=-1)
         needed = max(0, self.done - self.layout.before)
         self.held, self.first = held[..., (needed - self.first) * self.layout.step_in :], needed
@@ -80,7 +86,10 @@ class _Window:
         context = {} if self.done == begin else {"left": np.zeros(self.done - begin, np.float32)}
         if stop is not None and stop > end:
             context["right"] = np.zeros(stop - end, np.float32)
-        out, frames, *state = self.graph(np.ascontiguousarray(x), **context, **self.memory)
+        made = self.graph(np.ascontiguousarray(x), **context, **self.memory)
+        if not isinstance(made, tuple) or len(made) != 2 + len(STATE):
+            raise InputError("a graph that should give its state gives none; export the bundle again.")
+        out, frames, *state = made
         kept = frames if "kept" not in self.memory else np.concatenate([self.memory["kept"], frames], axis=-1)
         origin = end - kept.shape[-1]  # the frame that `kept` and `out` begin with
         finished = end if last else max(self.given, end - layout.after)

@@ -1,6 +1,9 @@
 """Text into ids of word pieces, with the tokenizer's own file. The library is imported when first used."""
 
-from collections.abc import Sequence
+import base64
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -27,10 +30,9 @@ class Tokenizer:
     def _ids(self, text: str) -> list[int]:
         if len(text) > LONGEST_TEXT:
             raise InputError(f"a text has {len(text)} characters; {LONGEST_TEXT} are the most.")
-        try:
-            ids = self._encode(text)
-        except (RuntimeError, ValueError, TypeError, UnicodeError) as error:
-            raise InputError(f"{self.path.name} cannot read this text ({first_line(error)}).") from error
+        encode = self._encode
+        with _failing_as(f"{self.path.name} cannot read this text"):
+            ids = encode(text)
         if not all(0 <= one < self.vocab_size for one in ids):
             raise InputError(f"{self.path} has ids that the text encoder does not know: not its tokenizer.")
         return ids
@@ -39,22 +41,54 @@ class Tokenizer:
     def _encode(self):
         is_sentencepiece = self.path.suffix == ".model"
         package = library("sentencepiece" if is_sentencepiece else "tokenizers")
-        try:
-            if self.path.stat().st_size > LARGEST_FILE:
-                raise InputError(f"{self.path} is too large for a tokenizer.")
+        with _failing_as(f"{self.path} is damaged or not a tokenizer"):
+            content = self._content()
             if is_sentencepiece:
-                pieces = package.SentencePieceProcessor(model_proto=self.path.read_bytes())
+                pieces = package.SentencePieceProcessor(model_proto=content)
                 return lambda text: [*pieces.encode(text), END]
-            whole = package.Tokenizer.from_str(self.path.read_text(encoding="utf-8"))
+            _check_tables(json.loads(content).get("normalizer"))
+            whole = package.Tokenizer.from_str(content.decode())
             whole.no_padding()
             whole.no_truncation()
             return lambda text: whole.encode(text).ids
-        except InputError:
-            raise
+
+    def _content(self) -> bytes:
+        try:
+            if not self.path.is_file():  # nobody may ever write into a pipe
+                raise InputError(f"there is no file {self.path}.")
+            if self.path.stat().st_size > LARGEST_FILE:
+                raise InputError(f"{self.path} is too large for a tokenizer.")
+            return self.path.read_bytes()
         except OSError as error:
             raise InputError(f"cannot read {self.path}: {error.strerror or error}.") from error
-        except Exception as error:  # both libraries raise kinds without a public name
-            raise InputError(f"{self.path} is damaged or not a tokenizer ({first_line(error)}).") from error
+
+
+@contextlib.contextmanager
+def _failing_as(what: str) -> Iterator[None]:
+    """Both libraries raise kinds without a public name; a panic in Rust is not even an `Exception`."""
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise InputError(f"{what} ({first_line(error)}).") from error
+
+
+def _check_tables(normalizer: object) -> None:
+    """Raise ValueError for a table of characters that claims more than it holds.
+
+    `tokenizers` would reserve memory for the claim, and end the whole process where there is not so much.
+    """
+    if not isinstance(normalizer, dict):
+        return
+    for one in normalizer.get("normalizers") or ():
+        _check_tables(one)
+    if normalizer.get("type") == "Precompiled":
+        table = base64.b64decode(normalizer["precompiled_charsmap"])
+        if not 0 < int.from_bytes(table[:4], "little") <= len(table) - 4:
+            raise ValueError("its table of characters is cut off")
 
 
 def padded(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,6 @@
 """Reading a model's shape out of a checkpoint's metadata, which is data from a stranger."""
 
+import math
 import reprlib
 from collections.abc import Mapping
 
@@ -53,3 +54,13 @@ def _checked(name: str, value: object, minimum: int) -> int:
 
 def is_whole(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def real(value: object) -> float:
+    """A caller's number as Python's own, in which sums don't overflow; NaN for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf

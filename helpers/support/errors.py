@@ -29,7 +29,7 @@ def is_about_memory(error: Exception) -> bool:
     return re.search(r"bad_alloc|t allocate|out of memory|create a primitive", str(error)) is not None
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What another library's error says first, cut short; its kind if it says nothing."""
     lines = str(error).strip().splitlines()
     return lines[0][:160] if lines else type(error).__name__

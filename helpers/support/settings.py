@@ -36,7 +36,7 @@ class Settings:
         value: object = self.root
         for part in name.split("."):
             if not isinstance(value, Mapping) or part not in value:
-                raise InputError(f"{self.called} refers to '{name}', which it does not have.")
+                raise InputError(f"{self.called} refers to {shown(name)}, which it does not have.")
             value = value[part]
         return value
 

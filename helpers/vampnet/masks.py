@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from helpers.support.config import shown
 from helpers.support.errors import InputError
 
 Shape = tuple[int, int, int]
@@ -19,13 +20,13 @@ def _whole(name: str, value: int) -> int:
     try:
         return operator.index(value)
     except TypeError as error:
-        raise InputError(f"{name} must be a whole number, not {value!r}.") from error
+        raise InputError(f"{name} must be a whole number, not {shown(value)}.") from error
 
 
 def _count(name: str, value: int, least: int = 0) -> int:
     value = _whole(name, value)
     if value < least:
-        raise InputError(f"{name} must be at least {least}, not {value}.")
+        raise InputError(f"{name} must be at least {least}, not {shown(value)}.")
     return value
 
 

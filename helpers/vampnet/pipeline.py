@@ -14,6 +14,7 @@ from helpers.audio.signal import positive
 from helpers.runtime.sampling import Seed, seeds_of, uniform_noise
 from helpers.runtime.session import CPU, Graph, open_graphs
 from helpers.runtime.windows import Layout, even_size, in_pieces
+from helpers.support.config import shown
 from helpers.support.cores import n_cores
 from helpers.support.errors import InputError
 from helpers.vampnet import masks
@@ -370,7 +371,7 @@ def _chunk(chunk: int | None, default: int) -> int:
 
 def _frames(name: str, value: int) -> int:
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-        raise InputError(f"{name} is {value!r}, but should be a whole number of frames, at least 1.")
+        raise InputError(f"{name} is {shown(value)}, but should be a whole number of frames, at least 1.")
     return int(value)
 
 

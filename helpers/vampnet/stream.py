@@ -12,6 +12,7 @@ import numpy as np
 from helpers import audio as sound
 from helpers.runtime.sampling import seeds_of
 from helpers.runtime.windows import Layout, Window
+from helpers.support.config import real, shown
 from helpers.support.errors import InputError
 from helpers.vampnet.pipeline import Pipeline
 from helpers.vampnet.vamp import Prompt, vamp_audio
@@ -99,7 +100,6 @@ def vamp_stream(
 
 
 def _seconds(name: str, value: float) -> float:
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not number or not 0 <= value <= LONGEST:
-        raise InputError(f"{name} is {value!r:.80}, but should be a number of seconds, from 0 to {LONGEST}.")
-    return value
+    if not 0 <= real(value) <= LONGEST:
+        raise InputError(f"{name} is {shown(value)}, but should be a number of seconds, from 0 to {LONGEST}.")
+    return real(value)

@@ -13,6 +13,7 @@ from refusals import refused
 from helpers.musicgen.past import Condition
 from helpers.musicgen.pipeline import Pipeline
 from helpers.runtime.cache import BLOCK
+from helpers.support.errors import InputError
 
 TEXT = "slow sad piano"
 few = hypothesis_settings(
@@ -212,6 +213,11 @@ def test_stopping_keeps_what_is_complete(onnx, stop_at):
         ({"text": [5]}, ["text"]),
         ({"text": "x" * 10_000}, ["characters"]),
         ({"seed": -1}, ["seed"]),
+        *(({name: -(10**5000)}, [name]) for name in ("seconds", "temperature", "guidance", "top_k", "seed")),
+        ({"batch": 10**9}, ["batch"]),
+        ({"temperature": np.complex64(1)}, ["temperature"]),
+        ({"prompt": [[[0.1, 0.2], [0.3]]], "prompt_rate": 3200}, ["equal length"]),
+        ({"prompt": sound(900), "prompt_rate": 10**5000}, ["resample"]),
         ({"batch": 0}, ["batch"]),
         ({"temperature": -1}, ["temperature"]),
         ({"seconds": 3, "window_seconds": 1, "stride_seconds": 1}, ["stride_seconds"]),
@@ -236,6 +242,40 @@ def test_codes_and_ids_that_are_not(reference):
             reference.text(ids=ids)
     with refused("2 items", "1 texts"):
         reference.logits(columns(reference, 2, 3), reference.text(TEXT))
+    with refused("equal length"):
+        reference.text(ids=[[1, 2], [3]])
+    _, past = reference.logits(columns(reference, 1, 3), reference.text(TEXT))
+    with refused("2 items", "a past of 1"):
+        reference.logits(columns(reference, 2, 1), reference.text([TEXT, TEXT]), past)
+    with refused("can't follow"):
+        list(reference.decode_stream([codes(reference, 1, 3), codes(reference, 2, 3)]))
+
+
+def test_numpys_own_numbers_are_numbers(reference):
+    options = {"guidance": np.int8(3), "temperature": np.float16(1), "seed": np.int8(1), "top_k": np.int8(9)}
+    made = reference.generate(seconds=np.int8(3), **options)
+    assert made.codes.shape[2] == 150  # which 8 bits can't hold
+    prompt = sound(900).astype(np.float16)
+    reference.generate(prompt=prompt, prompt_rate=np.int16(3200), seconds=np.float16(0.5))
+
+
+@pytest.mark.parametrize("name", ["encodec_encoder", "encodec_decoder", "text_encoder", "lm"])
+@pytest.mark.parametrize(
+    "made", [np.zeros((1, 4, 5), np.float32), (np.zeros(3),), (np.zeros((1, 4, 1, 128)),) * 2]
+)
+def test_graphs_of_another_model(reference, name, made):
+    pipeline = Pipeline(reference.spec, reference.graphs | {name: lambda *arrays, **more: made})
+    with refused("export"):
+        pipeline.encode(sound(64), 3200) if name == "encodec_encoder" else None
+        condition = pipeline.text(ids=np.ones((1, 3), int))
+        pipeline.logits(columns(pipeline, 1, 1), condition)
+        pipeline.decode(codes(pipeline, 1, 3))
+
+
+def test_a_graph_that_fails_on_much_says_it_in_a_line(onnx):
+    with pytest.raises(InputError) as caught:
+        onnx.graphs["text_encoder"](*[np.zeros(1)] * 10_000)
+    assert len(str(caught.value)) < 800
 
 
 def test_a_text_without_a_tokenizer(musicgen_bundle, reference):

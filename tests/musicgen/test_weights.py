@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 
 from helpers.musicgen import files
 from helpers.musicgen.weights import load_models
+from helpers.runtime.tokenizer import Tokenizer
 
 
 @pytest.fixture
@@ -157,6 +158,9 @@ REFUSED = {
     "transformer_lm.activation": "relu", "transformer_lm.causal": False, "transformer_lm.bias_attn": True,
     "transformer_lm.num_heads": 5, "transformer_lm.dim": "48", "transformer_lm.num_layers": 10**7,
     "transformer_lm.card": -3, "dataset.segment_duration": float("inf"),
+    "transformer_lm.positional_scale": 0.5, "transformer_lm.max_period": 500,
+    "interleave_stereo_codebooks.use": "yes",
+    "transformer_lm.n_q": "${n_q" + "x" * 5000 + "}",
 }  # fmt: skip
 REFUSED_CODECS = {
     "encodec.causal": True, "encodec.renormalize": True, "seanet.norm": "time_group_norm",
@@ -165,6 +169,7 @@ REFUSED_CODECS = {
     "seanet.decoder.final_activation": "Tanh", "seanet.n_filters": True, "compression_model": "dac",
     "channels": 2, "rvq.bins": 64, "seanet.n_residual_layers": 10**6, "seanet.kernel_size": 10**6,
     "seanet.dimension": "${seanet.dimension}", "sample_rate": "${nowhere.at.all}",
+    "seanet.decoder.pad_mode": "reflect", "seanet.decoder": [1],
 }  # fmt: skip
 REFUSED_CONFIGS = {
     "model_type": "musicgen_melody", "decoder.activation_function": "relu", "decoder.scale_embedding": True,
@@ -175,7 +180,8 @@ REFUSED_CONFIGS = {
     "audio_encoder.num_lstm_layers": 0, "audio_encoder.model_type": "dac", "audio_encoder.codebook_dim": 99,
     "text_encoder.feed_forward_proj": "gated-gelu", "text_encoder.model_type": "umt5",
     "text_encoder.num_layers": 10**6, "text_encoder.layer_norm_epsilon": "1", "decoder.hidden_size": 47,
-    "text_encoder.relative_attention_num_buckets": 2,
+    "text_encoder.relative_attention_num_buckets": 2, "text_encoder.dense_act_fn": "gelu_new",
+    "text_encoder.is_gated_act": True,
 }  # fmt: skip
 
 
@@ -201,10 +207,39 @@ def test_what_a_config_may_ask_for(hugging_face, name):
         load_models(hugging_face)
 
 
-def test_a_codec_of_another_kind(audiocraft):
-    torch.save({"pretrained": "dac_44khz", "exported": True}, audiocraft / "compression_state_dict.bin")
-    with refused("dac_44khz"):
+@pytest.mark.parametrize("seconds", [1e-5, 0.03, 90_000])
+def test_a_window_that_nothing_can_follow(audiocraft, seconds):
+    path = audiocraft / "state_dict.bin"
+    resave(path, change_settings=lambda old: changed(old, "dataset.segment_duration", seconds))
+    with refused():
         load_models(audiocraft)
+
+
+def test_settings_that_say_nothing_mean_what_they_mean_to_the_reference(audiocraft):
+    def without_causal(settings):
+        del settings["transformer_lm"]["causal"]
+        return settings
+
+    resave(audiocraft / "state_dict.bin", change_settings=without_causal)
+    with refused("causal"):
+        load_models(audiocraft)
+
+
+@pytest.mark.parametrize("name", ["decoder_start_token_id", "bos_token_id"])
+def test_generation_that_begins_with_another_token(hugging_face, name):
+    file = hugging_face / "generation_config.json"
+    file.write_text(json.dumps({name: 5}))
+    with refused(name):
+        load_models(hugging_face)
+    file.write_text(json.dumps({name: 128}))
+    load_models(hugging_face)
+
+
+def test_a_codec_of_another_kind(audiocraft):
+    for name in ("dac_44khz", "dac" + "x" * 5000, "x" * 5000):
+        torch.save({"pretrained": name, "exported": True}, audiocraft / "compression_state_dict.bin")
+        with refused(name[:9]):
+            load_models(audiocraft)
 
 
 # --- tensors that are missing, too many or not what they should be
@@ -280,6 +315,14 @@ class Touch:
         return os.system, (f"touch {self.path}",)
 
 
+def test_a_small_file_does_not_become_gigabytes(audiocraft):
+    table = torch.zeros(1 << 16, dtype=torch.float16)
+    many = {f"{i}.weight": table for i in range(50)}
+    save_package(audiocraft / "state_dict.bin", many, audiocraft_settings())
+    with refused("state_dict.bin", "claim"):
+        load_models(audiocraft)
+
+
 def test_nothing_in_a_pickle_runs(audiocraft, tmp_path):
     torch.save({"best_state": Touch(tmp_path / "ran"), "xp.cfg": ""}, audiocraft / "state_dict.bin")
     with refused("system"):
@@ -331,7 +374,7 @@ def test_safetensors_that_are_not(hugging_face, content):
 @pytest.mark.parametrize(
     "index", ["[]", '{"weight_map": 3}', '{"weight_map": {"a": "../../secret.safetensors"}}',
               '{"weight_map": {"a": "missing.safetensors"}}', '{"weight_map": {"a": 3}}', "{",
-              '{"weight_map": {}}']
+              '{"weight_map": {}}', json.dumps({"weight_map": {"a": "x" * 300 + ".safetensors"}})]
 )  # fmt: skip
 def test_an_index_that_lies(hugging_face, index):
     (hugging_face / "model.safetensors.index.json").write_text(index)
@@ -361,6 +404,34 @@ def test_tokenizers_that_are_not(audiocraft, hugging_face, tmp_path):
             file.write_bytes(content)
             with refused(file.name):
                 TorchPipeline(models).text("drums")
+
+
+TABLES = {  # of characters, in base 64: cut off; far more claimed than there is; a number that leads nowhere
+    "cut": "AAAA", "claims": "/////w==", "leads": "BAAAAP////8AAAAA"
+}  # fmt: skip
+PARTS = {
+    **{name: {"normalizer": {"type": "Sequence", "normalizers": [
+        {"type": "Precompiled", "precompiled_charsmap": table}]}} for name, table in TABLES.items()},
+    "template": {"post_processor": {"type": "TemplateProcessing", "pair": [], "special_tokens": {},
+                                    "single": [{"SpecialToken": {"id": "X", "type_id": 0}}]}},
+    "no unknown": {"model": {"type": "WordLevel", "vocab": {}, "unk_token": "<unk>"}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_of_a_tokenizer_that_are_not(hugging_face, name):
+    """What makes the library panic, or end the process, is one line."""
+    file = hugging_face / "tokenizer.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | PARTS[name]))
+    tokenizer = Tokenizer(file, 288)
+    with refused(file.name):
+        tokenizer(["drums \u00e9"])
+
+
+def test_a_tokenizer_that_is_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "spiece.model")
+    with refused("no file"):
+        Tokenizer(tmp_path / "spiece.model", 288)(["drums"])
 
 
 def test_a_directory_is_recognised_and_described():
