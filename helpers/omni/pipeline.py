@@ -40,7 +40,7 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Thought:
-    """A word of the answer, by its number, and the thinker's state (1, 1, width) where it has just read it."""
+    """A word of the answer, by its number, and the thinker's state (1, 1, width) once it has read it."""
 
     word: int
     state: np.ndarray
