@@ -65,13 +65,13 @@ PHONES = {
     "AY": _vowel(740, 1180, 2480, 0.18, (360, 2150, 2700)),
     "AW": _vowel(740, 1250, 2500, 0.18, (400, 880, 2300)),
     "OW": _vowel(530, 1000, 2420, 0.16, (360, 800, 2300)),
-    "W": Phone((300, 640, 2200), 0.07, voice=0.7),
+    "W": Phone((300, 640, 2200), 0.075, voice=0.85),
     "Y": Phone((270, 2250, 3000), 0.065, voice=0.7),
     "R": Phone((330, 1080, 1450), 0.075, voice=0.75),
     "L": Phone((350, 1050, 2800), 0.07, voice=0.7),
-    "M": Phone((270, 1000, 2200), 0.075, voice=0.5, nasal=True, widths=(70, 200, 250)),
-    "N": Phone((270, 1650, 2600), 0.07, voice=0.5, nasal=True, widths=(70, 200, 250)),
-    "NG": Phone((270, 2050, 2500), 0.085, voice=0.5, nasal=True, widths=(70, 200, 250)),
+    "M": Phone((270, 1000, 2200), 0.08, voice=0.65, nasal=True, widths=(70, 200, 250)),
+    "N": Phone((270, 1650, 2600), 0.08, voice=0.65, nasal=True, widths=(70, 200, 250)),
+    "NG": Phone((270, 2050, 2500), 0.09, voice=0.65, nasal=True, widths=(70, 200, 250)),
     "P": _P,
     "T": _T,
     "K": _K,
@@ -94,7 +94,7 @@ SILENCE = Phone((500, 1500, 2500), 0.09, voice=0.0)
 LEXICON = {
     word: tuple(spelled.split())
     for word, spelled in {
-        "a": "AX", "an": "AE N", "the": "DH AX", "is": "IH Z", "in": "IH N", "there": "DH EH R",
+        "a": "AH", "an": "AE N", "the": "DH AX", "is": "IH Z", "in": "IH N", "there": "DH EH R",
         "are": "AA R", "and": "AE N D", "what": "W AH T", "which": "W IH CH", "where": "W EH R",
         "how": "HH AW", "many": "M EH N IY", "much": "M AH CH", "do": "D UW", "you": "Y UW",
         "see": "S IY", "i": "AY", "not": "N AA T", "know": "N OW", "yes": "Y EH S", "no": "N OW",

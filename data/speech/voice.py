@@ -21,6 +21,7 @@ NOSE = (270.0, 450.0)  # where an open nose adds a resonance and takes one
 CLOSED = 0.6  # share of a stop during which nothing is released
 SMOOTH = 5  # frames over which the mouth moves
 PITCHES, TRACTS, RATES = (90, 230), (0.88, 1.2), (0.85, 1.25)
+DYING = 12  # frames in which the voice dies away at the end
 LAST_LONGER = 1.35  # the last word of a sentence is drawn out
 
 
@@ -94,6 +95,8 @@ def say(text: str, speaker: Speaker, rng: np.random.Generator) -> Utterance:
         spans.append((word, start, n))
     tracks.append(silence(LEXICON[words[-1]][-1], "end", speaker, 0.09 * rng.uniform(0.7, 1.6)))
     track = smoothed(Track.joined(tracks))
+    dying = np.clip((n - np.arange(len(track.voice))) / DYING, 0, 1)
+    track.voice *= np.sqrt(dying)
     audio = sounded(track, pitches(spans, len(track.voice), speaker, rng), speaker, rng)
     times = tuple(Word(word, start * HOP, end * HOP) for word, start, end in spans)
     return Utterance((0.5 * audio / np.abs(audio).max()).astype(np.float32), times)

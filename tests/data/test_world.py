@@ -146,6 +146,7 @@ def test_pictures_show_what_is_there():
 
 def test_shapes_differ_from_one_another():
     """Of any two, more than a tenth of the square round them is in one and not in the other."""
+    assert tuple(outline.__name__ for outline in pictures.OUTLINES) == SHAPES
     y, x = np.mgrid[1:-1:41j, -1:1:41j]
     inside = [outline(x, y) < 0 for outline in pictures.OUTLINES]
     for i, one in enumerate(inside):
