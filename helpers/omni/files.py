@@ -6,13 +6,12 @@ from pathlib import Path
 from helpers.download.records import Source
 from helpers.omni.configs import PARTS, Config
 from helpers.support.errors import InputError
-from helpers.support.files import ROOT, read_json
+from helpers.support.files import read_json
 from helpers.support.tables import megabytes
 
 CONFIG, ENDING = "config.json", ".safetensors"  # and one file a part
 MODEL_TYPE = "tiny-omni"  # in that config.json
 LOOKS_LIKE = f"{CONFIG} of a '{MODEL_TYPE}' and a file NAME{ENDING} for each part"
-MODELS = ROOT / "models" / "omni"
 
 
 def recognises(path: Path) -> bool:

@@ -42,11 +42,6 @@ class Spec:
     words: tuple[str, ...]
 
     @property
-    def frame_rate(self) -> float:
-        """Code frames a second."""
-        return self.sample_rate / self.hop
-
-    @property
     def vocabulary(self) -> int:
         """Words, and what is no word."""
         return N_SPECIAL + len(self.words)

@@ -12,7 +12,7 @@ from helpers.omni.reference import TorchPipeline
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory):
-    models = weights.fresh(SMALL, seed=3)
+    models = weights.fresh(SMALL, seed=7)
     models.thinker.head.weight.data *= 8  # so that choices are clear
     for module in models.talker.heads:
         module.weight.data *= 8

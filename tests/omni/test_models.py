@@ -12,6 +12,7 @@ from helpers.layers.grouped import Rotary, turned
 from helpers.layers.spectrogram import InverseSTFT, LogMel
 from helpers.omni import files, weights
 from helpers.omni.configs import BlocksConfig, Config
+from helpers.omni.eye import CONTRAST, Captions
 from helpers.omni.spec import N_SPECIAL, SOFT, are_words, collapsed
 from helpers.support.errors import InputError
 
@@ -118,6 +119,17 @@ def test_neighbouring_places_become_one(models):
     numbers = torch.arange(64.0)[None, :, None].expand(1, 64, SMALL.eye.width)
     squares = models.eye.shuffled(numbers).unflatten(-1, (4, -1))[0, :, :, 0]
     assert squares[0].tolist() == [0, 1, 8, 9] and squares[6].tolist() == [20, 21, 28, 29]
+
+
+def test_a_caption_is_the_same_however_far_it_is_padded():
+    captions = Captions(SMALL).eval()
+    ids = torch.tensor([[5, 6, 7], [8, 9, SOFT]])
+    with torch.inference_mode():
+        alone, among = captions(ids[1:, :2]), captions(ids)
+        longer = captions(torch.nn.functional.pad(ids, (0, 4), value=SOFT))
+    torch.testing.assert_close(among[1:], alone)
+    torch.testing.assert_close(longer, among)
+    assert among.shape == (2, CONTRAST) and not torch.allclose(among[0], among[1])
 
 
 @pytest.mark.parametrize(

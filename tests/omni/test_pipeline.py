@@ -6,13 +6,14 @@ import sys
 import numpy as np
 import onnxruntime
 import pytest
+from fabricate_omni import SMALL
 
 from helpers.omni.pipeline import MOST_FRAMES, MOST_WORDS, Pipeline, Thought, with_next
 from helpers.omni.spec import ANSWER, END, N_SPECIAL, PICTURE, QUESTION, SOFT
 from helpers.runtime.cache import Cache
 from helpers.support.errors import InputError
 
-TEXT = "What is there?"
+TEXT, SPEC = "What is there?", SMALL.spec
 
 
 def asked(pipeline, how, picture, speech):
@@ -86,9 +87,9 @@ def test_streaming_gives_the_same_sound(onnx, picture):
     assert difference <= 1e-5 * np.abs(answer.audio).max()
 
 
-def test_sound_begins_before_the_answer_is_complete(onnx, picture):
+def test_sound_begins_before_the_answer_is_complete(onnx):
     words = []
-    stream = onnx.stream(TEXT, picture, on_word=words.append)
+    stream = onnx.stream(TEXT, on_word=words.append)
     next(stream)
     early = len(words)
     list(stream)
@@ -130,34 +131,32 @@ def thoughts(spec, *words):
     return [Thought(word, np.full((1, 1, spec.width), float(word), np.float32)) for word in words]
 
 
-def test_every_word_is_said_once_and_in_order(onnx):
-    spec = onnx.spec
-    talker, calls = scripted(spec, (2, 1, 3))
-    pipeline = Pipeline(spec, {"talker": talker})
-    frames = list(pipeline.talk(thoughts(spec, 7, 8, 9)))
+def test_every_word_is_said_once_and_in_order():
+    talker, calls = scripted(SPEC, (2, 1, 3))
+    pipeline = Pipeline(SPEC, {"talker": talker})
+    frames = list(pipeline.talk(thoughts(SPEC, 7, 8, 9)))
     assert [words for words, _, _ in calls] == [[7, 8]] * 2 + [[8, 9]] + [[9, END]] * 3
     assert [n_past for *_, n_past in calls] == list(range(6))
-    start = [spec.codebook_size] * spec.n_codebooks
-    assert calls[0][1] == start and calls[1][1] == [1] * spec.n_codebooks
+    start = [SPEC.codebook_size] * SPEC.n_codebooks
+    assert calls[0][1] == start and calls[1][1] == [1] * SPEC.n_codebooks
     assert np.concatenate(frames, 2)[0, 0].tolist() == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_word_without_end_is_ended(onnx):
-    spec = onnx.spec
-    talker, calls = scripted(spec, (10**6,))
-    assert len(list(Pipeline(spec, {"talker": talker}).talk(thoughts(spec, 7, 8)))) == 2 * MOST_FRAMES
+def test_a_word_without_end_is_ended():
+    talker, calls = scripted(SPEC, (10**6,))
+    assert len(list(Pipeline(SPEC, {"talker": talker}).talk(thoughts(SPEC, 7, 8)))) == 2 * MOST_FRAMES
 
 
-def test_a_word_is_said_when_the_next_is_known(onnx):
+def test_a_word_is_said_when_the_next_is_known():
     given = []
 
     def source():
-        for one in thoughts(onnx.spec, 7, 8, 9):
+        for one in thoughts(SPEC, 7, 8, 9):
             given.append(one.word)
             yield one
 
-    talker, _ = scripted(onnx.spec, (2, 1, 3))
-    next(Pipeline(onnx.spec, {"talker": talker}).talk(source()))
+    talker, _ = scripted(SPEC, (2, 1, 3))
+    next(Pipeline(SPEC, {"talker": talker}).talk(source()))
     assert given == [7, 8]
 
 
@@ -181,17 +180,16 @@ def scripted_thinker(spec, answer):
     return thinker
 
 
-def test_an_answer_ends_and_holds_words_alone(onnx):
-    spec = onnx.spec
-    pipeline = Pipeline(spec, {"thinker": scripted_thinker(spec, [6, 5, 9])})
+def test_an_answer_ends_and_holds_words_alone():
+    pipeline = Pipeline(SPEC, {"thinker": scripted_thinker(SPEC, [6, 5, 9])})
     said = list(pipeline.think(*pipeline.prompt(pipeline.read(TEXT), None)))
     assert [one.word for one in said] == [6, 5, 9]
-    endless = Pipeline(spec, {"thinker": scripted_thinker(spec, [6] * 1000)})
+    endless = Pipeline(SPEC, {"thinker": scripted_thinker(SPEC, [6] * 1000)})
     assert len(list(endless.think(*endless.prompt(endless.read(TEXT), None)))) == MOST_WORDS
 
 
-def test_an_empty_answer_is_silence(onnx):
-    silent = Pipeline(onnx.spec, {"thinker": scripted_thinker(onnx.spec, [])})
+def test_an_empty_answer_is_silence():
+    silent = Pipeline(SPEC, {"thinker": scripted_thinker(SPEC, []), "voice": None})
     answer = silent.ask(TEXT)
     assert answer.text == "" and answer.audio.shape == (0,) and answer.codes.shape == (1, 2, 0)
     assert list(silent.stream(TEXT)) == []
