@@ -17,6 +17,7 @@ COMMANDS = {
     "train": {
         "vampnet": "workshop.vampnet.training.command",
         "musicgen": "workshop.musicgen.training.command",
+        "omni": "workshop.omni.training.command",
         "follower": "workshop.follower.make",
     },
     "curves": {"vampnet": "workshop.training.curves"},

@@ -15,15 +15,20 @@ from helpers.layers.attention import (
     Sinusoids,
     Stretch,
     attend,
+    beyond,
+    causal,
 )
 from helpers.layers.convolution import SameConv1d, SameConvTranspose1d, Snake, extend
+from helpers.layers.grouped import Block, Decoder, Rotary
 from helpers.layers.quantizers import EuclideanRVQ, ResidualVQ, VectorQuantizer
 from helpers.layers.recurrent import ResidualLSTM, State
 from helpers.layers.transformer import CodebookEmbedding, FeedForward, FiLM, GatedGELU, RMSNorm
 
 __all__ = [
     "NEVER",
+    "Block",
     "CodebookEmbedding",
+    "Decoder",
     "EuclideanRVQ",
     "FeedForward",
     "FiLM",
@@ -34,6 +39,7 @@ __all__ = [
     "RelativePositionBias",
     "ResidualLSTM",
     "ResidualVQ",
+    "Rotary",
     "SameConv1d",
     "SameConvTranspose1d",
     "Sinusoids",
@@ -42,5 +48,7 @@ __all__ = [
     "Stretch",
     "VectorQuantizer",
     "attend",
+    "beyond",
+    "causal",
     "extend",
 ]

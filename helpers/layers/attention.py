@@ -78,18 +78,35 @@ class RelativeAttention(nn.Module):
 def attend(query: Tensor, stretches: Sequence[Stretch]) -> Tensor:
     """Softmax attention (Vaswani et al. 2017) over stretches of keys that lie in several places.
 
-    query: (B, heads, S, size) -> (B, heads, S, size). Only the scores are joined, which are small. To join
-    keys and values, those of the past with those of now, would copy all of the past at every step.
+    query: (B, ..., S, size) -> the same; keys and values have as many axes. Only the scores are joined, which
+    are small. To join keys and values, those of the past with those of now, would copy all of the past at
+    every step.
     """
     query = query * query.shape[-1] ** -0.5
     scores = [query @ keys.transpose(-1, -2) for keys, _, _ in stretches]
     biased = [score if bias is None else score + bias for score, (_, _, bias) in zip(scores, stretches)]
     weights, outputs, first = torch.softmax(torch.cat(biased, dim=-1), dim=-1), [], 0
     for _, values, _ in stretches:
-        last = first + values.shape[2]
+        last = first + values.shape[-2]
         outputs.append(weights[..., first:last] @ values)
         first = last
     return sum(outputs)
+
+
+def causal(now: Tensor) -> Tensor:
+    """Keeps places from looking at later ones: positions (S,) -> what to add to scores, float32 (S, S)."""
+    return torch.where(now > now[:, None], NEVER, 0.0)
+
+
+def beyond(keys: Tensor, n_past: int | Tensor) -> Tensor | None:
+    """Keeps places from looking at what holds nothing yet; None where all of the past holds something.
+
+    keys: (..., C, size), of which the first `n_past` count, whatever lies behind -> (C,).
+    """
+    if not isinstance(n_past, Tensor):
+        return None
+    places = torch.arange(keys.shape[-2], device=n_past.device)
+    return torch.where(places < n_past, 0.0, NEVER).to(keys.dtype)
 
 
 class MultiHeadAttention(nn.Module):

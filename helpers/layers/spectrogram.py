@@ -137,3 +137,32 @@ def hertz(mel: np.ndarray) -> np.ndarray:
     """The way back from `mels`."""
     above = 1000 * np.exp(OCTAVE * (np.maximum(mel, LINEAR_MELS) - LINEAR_MELS))
     return np.where(mel < LINEAR_MELS, mel * LINEAR_HZ, above)
+
+
+class InverseSTFT(nn.Module):
+    """Spectra back to sound: windowed waves added up with overlap, divided by what the windows add up to.
+
+    real, imag (B, n_fft / 2 + 1, T) -> (B, T * hop); frame t lies around sample t * hop, as in `LogMel`. Both
+    sums are transposed convolutions, which every runtime has (an inverse FFT few have). kernels:
+    (2 (n_fft / 2 + 1), 1, n_fft), windows: (1, 1, n_fft).
+    """
+
+    def __init__(self, n_fft: int, hop: int):
+        super().__init__()
+        self.n_fft, self.hop = n_fft, hop
+        cosines, sines = fourier_kernels(n_fft)  # already under a window
+        twice = np.full((n_fft // 2 + 1, 1), 2.0)
+        twice[[0, -1]] = 1  # the only two frequencies that have no mirror image
+        kernels = np.concatenate([cosines * twice, sines * twice])[:, None] / n_fft
+        self.kernels = nn.Parameter(torch.from_numpy(kernels.astype(np.float32)), requires_grad=False)
+        window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
+        squared = torch.from_numpy((window**2).astype(np.float32))[None, None]
+        self.windows = nn.Parameter(squared, requires_grad=False)
+
+    def forward(self, real: Tensor, imag: Tensor) -> Tensor:
+        n_samples, half = real.shape[2] * self.hop, self.n_fft // 2
+        added = F.conv_transpose1d(torch.cat([real, imag], dim=1), self.kernels, stride=self.hop)
+        ones = torch.ones_like(real[:1, :1])
+        windows = F.conv_transpose1d(ones, self.windows, stride=self.hop)
+        part = slice(half, half + n_samples)
+        return added[:, 0, part] / windows[:, 0, part].clamp(min=1e-3)

@@ -17,6 +17,7 @@ from helpers.musicgen.language_model import LanguageModel
 from helpers.musicgen.limits import limits
 from helpers.musicgen.weights import Models
 from helpers.quantize import check_precision
+from helpers.runtime.cache import names_of
 
 GRAPHS = ("encodec_encoder", "encodec_decoder", "text_encoder", "lm_text", "lm")
 OPTIONAL = ("left", "right", "kept", "hidden", "cell")  # inputs of the codec's graphs, for windows
@@ -172,11 +173,6 @@ def _keys_graph(models: Models) -> GraphToExport:
     axes = {"condition": {0: "batch", 1: "pieces"}} | dict.fromkeys(names, {0: "batch", 2: "pieces"})
     condition = torch.zeros(2, 4, models.spec.width)
     return GraphToExport(TextKeys(models.language), {"condition": condition}, names, axes)
-
-
-def names_of(what: str, n_layers: int) -> list[str]:
-    """Names of keys and values, in the order in which graphs take and give them."""
-    return [f"{what}_{kind}_{i}" for i in range(n_layers) for kind in ("key", "value")]
 
 
 def fast_graph(language: LanguageModel) -> GraphToExport:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helpers.layers import NEVER, MultiHeadAttention, Sinusoids, Stretch
+from helpers.layers import NEVER, MultiHeadAttention, Sinusoids, Stretch, beyond, causal
 
 KeysValues = tuple[Tensor, Tensor]  # of one layer, each (B, heads, T, width / heads)
 
@@ -100,20 +100,13 @@ class LanguageModel(nn.Module):
         x = sum(table(codes[:, k]) for k, table in enumerate(self.embeddings))
         now = torch.arange(codes.shape[2], device=codes.device)
         x = x + self.positions(now + n_past).to(x.dtype)
-        causal = torch.where(now > now[:, None], NEVER, 0.0).to(x.dtype)
+        earlier = causal(now).to(x.dtype)
         no_text = ((1 - mask.to(x.dtype)) * NEVER)[:, None, None]
-        beyond = self._beyond(past[0][0], n_past) if past else None
+        unfilled = beyond(past[0][0], n_past) if past else None
         made = []
         for i, layer in enumerate(self.layers):
-            before = [(*past[i], beyond)] if past else []
-            x, keys_values = layer(x, causal, before, (*text[i], no_text))
+            before = [(*past[i], unfilled)] if past else []
+            x, keys_values = layer(x, earlier, before, (*text[i], no_text))
             made.append(keys_values)
         x = self.norm(x)
         return torch.stack([head(x) for head in self.heads], dim=1), made
-
-    def _beyond(self, keys: Tensor, n_past: int | Tensor) -> Tensor | None:
-        """Keeps a column from looking at places that hold nothing yet; None where all hold something."""
-        if not isinstance(n_past, Tensor):
-            return None
-        places = torch.arange(keys.shape[2], device=n_past.device)
-        return torch.where(places < n_past, 0.0, NEVER).to(keys.dtype)

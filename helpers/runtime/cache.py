@@ -45,3 +45,8 @@ class Cache:
         grown = np.zeros((batch, heads, -(-n // BLOCK) * BLOCK, size), np.float32)
         grown[:, :, : self.n] = array[:, :, : self.n]
         return grown
+
+
+def names_of(what: str, n_layers: int) -> list[str]:
+    """Names of keys and values, in the order in which graphs take and give them."""
+    return [f"{what}_{kind}_{i}" for i in range(n_layers) for kind in ("key", "value")]

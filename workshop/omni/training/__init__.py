@@ -1,0 +1,1 @@
+"""Training the omni, stage by stage."""
