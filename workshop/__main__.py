@@ -17,12 +17,14 @@ COMMANDS = {
     "train": {
         "vampnet": "workshop.vampnet.training.command",
         "musicgen": "workshop.musicgen.training.command",
+        "classify": "workshop.classify.command",
         "follower": "workshop.follower.make",
     },
     "curves": {"vampnet": "workshop.training.curves"},
     "evaluate": {
         "vampnet": "workshop.vampnet.evaluation.command",
         "musicgen": "workshop.musicgen.evaluation.command",
+        "classify": "workshop.classify.evaluation.command",
     },
     "hearing": {"vampnet": "workshop.vampnet.evaluation.hearing"},
     "bench": {
