@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 SOURCES = ("compose.py", "places.py", "species.py")
-SOURCE = "9088eba5f0c66ae550a34c0826c9ea2d6e0cce39863c985b954f7769472925df"
-AUDIO = "2b335eec29086ca09bedebb4d415477c64fbb9807b83e5c5f1eba322fd376f31"
+SOURCE = "712d2a87872645e41ce8099bf8881bcc6ad0ae12d0ed10dffd07c5f71fa8d89a"
+AUDIO = "7d712635a3223db7f080e0b7953fcdf2787f903bcefbd48e4c2f82478acb31d6"
 WHEN = "2026-11-26"
 
 
