@@ -20,6 +20,7 @@ COMMANDS = {
         "classify": "workshop.classify.command",
         "follower": "workshop.follower.make",
     },
+    "round": {"classify": "workshop.classify.rounding"},
     "curves": {"vampnet": "workshop.training.curves"},
     "evaluate": {
         "vampnet": "workshop.vampnet.evaluation.command",
@@ -42,6 +43,7 @@ COMMANDS = {
 }
 HELP = {
     "train": "make a checkpoint",
+    "round": "train with rounding, for few bits",
     "curves": "draw the metrics of a training",
     "evaluate": "score a checkpoint on music it has not heard",
     "hearing": "what is wrong with a codec's sound, clip by clip",

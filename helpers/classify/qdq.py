@@ -66,8 +66,7 @@ def quantized(classifier: Classifier, packed: bool = False) -> onnx.ModelProto:
     """
     chain, config = layers(classifier.network), classifier.config
     audio = torch.zeros(2, 2 * config.shortest + 3 * config.front.hop + 1)
-    with torch.no_grad():
-        last = torch.zeros(2, len(chain[-1].weight), 5, _bands(classifier))
+    last = torch.zeros(2, len(chain[-1].weight), 5, _bands(classifier))
     ear = _exported(Picture(classifier), {"audio": audio}, ("picture",))
     top = _exported(Top(classifier.network), {"features": last}, config.outputs)
     top = compose.add_prefix(top, "top/", rename_inputs=False, rename_outputs=False)
@@ -92,13 +91,14 @@ def _exported(module: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[st
 
 def _body(chain: Sequence[Layer], packed: bool, ir_version: int) -> onnx.ModelProto:
     """`picture` to `features`: a row of convolutions between bytes."""
+    width = len(chain[-1].weight)
+    shapes = {"picture": ["batch", 1, "frames", None], "features": ["batch", width, "steps", None]}
+    given, made = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, one) for name, one in shapes.items()
+    )
     graph = helper.make_graph(
-        list(_nodes(chain)),
-        "convolutions",
-        [helper.make_tensor_value_info("picture", TensorProto.FLOAT, ["batch", 1, "frames", None])],
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", len(chain[-1].weight), "steps", None])],
-        list(_numbers(chain, packed)),
-    )  # fmt: skip
+        list(_nodes(chain)), "convolutions", [given], [made], list(_numbers(chain, packed))
+    )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=ir_version)
 
 
@@ -110,7 +110,9 @@ def _nodes(chain: Sequence[Layer]) -> Iterator[onnx.NodeProto]:
         yield helper.make_node("DequantizeLinear", [given, step, zero], [f"{at}/x"], f"{at}/read")
         for what, axis in (("weight", 0), ("bias", 0)):
             numbers = [f"{at}/{what}/whole", f"{at}/{what}/steps"]
-            yield helper.make_node("DequantizeLinear", numbers, [f"{at}/{what}"], f"{at}/{what}/read", axis=axis)
+            yield helper.make_node(
+                "DequantizeLinear", numbers, [f"{at}/{what}"], f"{at}/{what}/read", axis=axis
+            )
         how = {"strides": [layer.stride] * 2, "pads": [layer.padding] * 4, "group": layer.groups}
         made = f"{at}/sum"
         inputs = [f"{at}/x", f"{at}/weight", f"{at}/bias"]

@@ -1,6 +1,7 @@
 """Training of one classifier: what `workshop.training.loop` runs."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from workshop.training.loop import take_step
 
 AUGMENT = ("fresh", "once", "none")
 LARGEST_GRADIENT = 5.0
+WINDOW = 2.0  # seconds, of clips to which a public model is fitted
 LAST_RATE = 0.01  # of the highest
 MOST_STEPS = 1 << 32  # no two seeds share a draw
 SCORED = 100  # clips at once
@@ -76,7 +78,7 @@ class ClassifierTraining:
         recipe.check()
         self.recipe, self.task = recipe, task
         self.settings = asdict(recipe) | {"labels": list(task.labels)}
-        self.classifier = begun(recipe, len(task.labels))
+        self.classifier = begun(recipe, task.labels)
         config = self.classifier.config
         self.frames_a_second = config.front.sample_rate / config.front.hop
         ear, rate, seconds = self.classifier.front, config.front.sample_rate, config.window_seconds
@@ -163,21 +165,24 @@ class ClassifierTraining:
         return found | {"score": 1 - found[self.chosen_by]}
 
 
-def begun(recipe: Recipe, n_labels: int) -> Classifier:
-    """The classifier to train: fresh, or one that is there with a new last layer."""
+def begun(recipe: Recipe, labels: Sequence[str]) -> Classifier:
+    """The classifier to train: fresh, or one that is there, with a new last layer for other labels."""
     if not recipe.start:
-        return own.fresh(family(recipe.model, n_labels, recipe.head), recipe.seed)
+        return own.fresh(family(recipe.model, len(labels), recipe.head), recipe.seed)
     models = load_models(recipe.start)
-    config = models.config
-    head = replace(config.head, n_labels=n_labels, **HEADS[recipe.head])
-    config = replace(config, head=head, window_seconds=2.0)
-    classifier = own.fresh(config, recipe.seed)
-    known = models.classifier.network.state_dict()
-    same = n_labels == len(models.labels) and config.head == models.config.head
-    kept = {name: value for name, value in known.items() if same or not name.startswith("out.")}
+    if models.labels == tuple(labels):
+        return learning(models.classifier)
+    head = replace(models.config.head, n_labels=len(labels), **HEADS[recipe.head])
+    classifier = own.fresh(replace(models.config, head=head, window_seconds=WINDOW), recipe.seed)
+    kept = models.classifier.network.state_dict()
+    kept = {name: value for name, value in kept.items() if not name.startswith("out.")}
     classifier.network.load_state_dict(kept, strict=False)
-    classifier.requires_grad_(True)
-    classifier.front.requires_grad_(False)
+    return learning(classifier)
+
+
+def learning(classifier: Classifier) -> Classifier:
+    """All of it but the ear."""
+    classifier.network.requires_grad_(True)
     return classifier
 
 
