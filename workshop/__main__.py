@@ -27,6 +27,7 @@ COMMANDS = {
         "musicgen": "workshop.musicgen.evaluation.command",
         "classify": "workshop.classify.evaluation.command",
     },
+    "mistakes": {"classify": "workshop.classify.evaluation.mistakes"},
     "hearing": {"vampnet": "workshop.vampnet.evaluation.hearing"},
     "bench": {
         "vampnet": "workshop.vampnet.bench.command",
@@ -46,6 +47,7 @@ HELP = {
     "round": "train with rounding, for few bits",
     "curves": "draw the metrics of a training",
     "evaluate": "score a checkpoint on music it has not heard",
+    "mistakes": "what a wrong setting of the ear costs",
     "hearing": "what is wrong with a codec's sound, clip by clip",
     "bench": "time PyTorch and ONNX Runtime side by side",
     "quality": "what 8 bit costs in sound",
