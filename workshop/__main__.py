@@ -28,6 +28,7 @@ COMMANDS = {
         "classify": "workshop.classify.evaluation.command",
     },
     "mistakes": {"classify": "workshop.classify.evaluation.mistakes"},
+    "nights": {"classify": "workshop.classify.evaluation.nights"},
     "hearing": {"vampnet": "workshop.vampnet.evaluation.hearing"},
     "bench": {
         "vampnet": "workshop.vampnet.bench.command",
@@ -48,6 +49,7 @@ HELP = {
     "curves": "draw the metrics of a training",
     "evaluate": "score a checkpoint on music it has not heard",
     "mistakes": "what a wrong setting of the ear costs",
+    "nights": "what a classifier hears in hours of sound, event by event",
     "hearing": "what is wrong with a codec's sound, clip by clip",
     "bench": "time PyTorch and ONNX Runtime side by side",
     "quality": "what 8 bit costs in sound",

@@ -12,8 +12,10 @@ from refusals import refused
 from torch.nn import functional as F
 
 from data.chorus import frozen
+from data.chorus.compose import Event
 from helpers.audio import save
 from helpers.classify.configs import Head
+from helpers.classify.families import family
 from helpers.classify.pipeline import Pipeline
 from helpers.classify.weights import load_models
 from workshop.classify import rounding
@@ -21,8 +23,9 @@ from workshop.classify import weather as backgrounds
 from workshop.classify.augmentation import Strengths, augmented, echoed, masked, moved
 from workshop.classify.command import main, parser, recipe_of, train
 from workshop.classify.evaluation import command as evaluation
+from workshop.classify.evaluation import mistakes, nights
 from workshop.classify.evaluation.metrics import average_precision, calibration_error, metrics
-from workshop.classify.features import Folder, clips
+from workshop.classify.features import Folder, clips, pictured
 from workshop.classify.losses import label_loss, taught_loss, widened
 from workshop.classify.training import ClassifierTraining, Recipe, logits_of, rising_and_falling
 from workshop.classify.weather import weather
@@ -432,3 +435,40 @@ def test_training_with_rounding_from_the_command_line(recordings, tmp_path, caps
     (tmp_path / "small" / "bits.json").write_text("{}")
     with refused("damaged"):
         rounding.load_rounded(tmp_path / "small")
+
+
+# --- the ear's mistakes, and nights -----------------------------------------------------------------------
+
+
+def test_a_mistake_changes_what_is_heard_and_the_right_ear_does_not():
+    classifier = random_classifier(family("tiny", 3))
+    audio = torch.from_numpy(np.stack([one for one, _ in Tones(1).sounds("x", RATE, SECONDS)]))
+    heard = {name: hears(classifier, audio) for name, hears in mistakes.MISTAKES.items()}
+    right = heard.pop("as trained")
+    assert torch.equal(right, pictured(audio, classifier.front)) and len(heard) == 12
+    for name, picture in heard.items():
+        assert picture.shape[:2] == right.shape[:2] and picture.isfinite().all(), name
+        same = picture.shape == right.shape
+        assert not same or (picture - right).abs().mean() > 0.05, name
+    named = {name: one.mean((0, 1, 2)) for name, one in heard.items()}
+    peak = right[2].mean((0, 1)).argmax()  # the high tone, read at another rate, lies lower
+    assert heard["22.05 kHz fed as 16 kHz"][2].mean((0, 1)).argmax() < peak
+    assert named["a microphone of 8 kHz"][-5:].mean() < right.mean((0, 1, 2))[-5:].mean() - 10
+
+
+def test_thresholds_by_species_are_where_events_are_best():
+    true = [Event(10.0 * i, 10.0 * i + 2, i % 2) for i in range(20)]
+    starts = np.arange(0, 200, 0.5)
+    scores = np.full((len(starts), 2), 0.3)
+    for one in true:
+        scores[(starts > one.start - 1) & (starts < one.end - 1), one.label] = 0.6 if one.label else 0.92
+    scores[::37, 0] = 0.7  # nothing sings there
+    heard = nights.Listening(starts, scores, true, 200.0, 0.1)
+    counts = nights.curve(heard, 2.0)
+    best = nights.best_thresholds(counts)
+    assert 0.7 < best[0] <= 0.92 and 0.3 < best[1] <= 0.6
+    found = nights.found_events(heard, 2.0, best)
+    np.testing.assert_allclose(nights.rates(found), 1.0)
+    assert (counts[..., 2] == 10).all() and counts[0, 0, 1] <= counts[0, 0, 0]
+    with_one = nights.report("x", heard, found, best, counts)
+    assert "| all |  | 20 | 20 | 20 | 20 | 100.0 | 100.0 | 100.0 |" in with_one
