@@ -431,7 +431,8 @@ def test_training_with_rounding_from_the_command_line(recordings, tmp_path, caps
         ours = models.classifier(torch.from_numpy(audio)[None])[0]
     theirs = Pipeline.open(tmp_path / "small" / "bundle").scores(audio, RATE)
     np.testing.assert_allclose(theirs, ours, atol=0.1)
-    assert "in_float" in capsys.readouterr().out
+    said_too = capsys.readouterr().out
+    assert "in_float" in said_too and "in 15 of 15 clips" in said_too
     (tmp_path / "small" / "bits.json").write_text("{}")
     with refused("damaged"):
         rounding.load_rounded(tmp_path / "small")

@@ -113,9 +113,10 @@ def report(name: str, heard: Listening, counts: np.ndarray, chosen: np.ndarray, 
     return (
         f"# What `{name}` hears at night\n\n"
         f"Measured on {date.today()}: {heard.seconds / 3600:.2g} hours of night that nobody chose by, "
-        f"windows of 2 s every {HOP:g} s, {cost:.2f} ms of processor time for a second of sound (ONNX Runtime, "
-        "one thread). An event is true where it overlaps a song of its species, one for one; precision and "
-        f"recall in per cent of events.\n\nA threshold for each species, chosen on another night:\n\n"
+        f"windows of 2 s every {HOP:g} s, {cost:.2f} ms of processor time for a second of sound (ONNX "
+        "Runtime, one thread). An event is true where it overlaps a song of its species, one for one; "
+        "precision and recall in per cent of events.\n\n"
+        "A threshold for each species, chosen on another night:\n\n"
         f"{markdown_table(columns, rows)}\n\nOne threshold for all:\n\n"
         f"{markdown_table(('threshold', *columns[2:]), several)}\n"
     )
