@@ -17,14 +17,19 @@ COMMANDS = {
     "train": {
         "vampnet": "workshop.vampnet.training.command",
         "musicgen": "workshop.musicgen.training.command",
+        "classify": "workshop.classify.command",
         "omni": "workshop.omni.training.command",
         "follower": "workshop.follower.make",
     },
+    "round": {"classify": "workshop.classify.rounding"},
     "curves": {"vampnet": "workshop.training.curves"},
     "evaluate": {
         "vampnet": "workshop.vampnet.evaluation.command",
         "musicgen": "workshop.musicgen.evaluation.command",
+        "classify": "workshop.classify.evaluation.command",
     },
+    "mistakes": {"classify": "workshop.classify.evaluation.mistakes"},
+    "nights": {"classify": "workshop.classify.evaluation.nights"},
     "hearing": {"vampnet": "workshop.vampnet.evaluation.hearing"},
     "bench": {
         "vampnet": "workshop.vampnet.bench.command",
@@ -41,8 +46,11 @@ COMMANDS = {
 }
 HELP = {
     "train": "make a checkpoint",
+    "round": "train with rounding, for few bits",
     "curves": "draw the metrics of a training",
     "evaluate": "score a checkpoint on music it has not heard",
+    "mistakes": "what a wrong setting of the ear costs",
+    "nights": "what a classifier hears in hours of sound, event by event",
     "hearing": "what is wrong with a codec's sound, clip by clip",
     "bench": "time PyTorch and ONNX Runtime side by side",
     "quality": "what 8 bit costs in sound",

@@ -15,7 +15,7 @@ from data.chorus.species import LABELS, RATE, SPECIES, Individual
 SECONDS = 2.0
 N = int(SECONDS * RATE)
 SPLITS = {"train": (0, 100), "valid": (1, 25), "shifted": (2, 25), "test": (3, 50)}  # seed, clips a species
-CLOSE_SNR, FAR_SNR = (12, 30), (-3, 12)  # decibels, of the song's loudest quarter second
+CLOSE_SNR, FAR_SNR = (12, 30), (-8, 7)  # decibels, of the song's loudest quarter second
 ANIMALS = 40  # individuals a species and split
 BUSY = 9.0  # songs a minute in a night
 

@@ -33,6 +33,7 @@ def test_data_and_checkpoint_are_dedicated_to_the_public():
         "data/clips/README.md",
         "models/vampnet/README.md",
         "models/follower/README.md",
+        "models/classify/README.md",
     ):
         assert re.search(r"CC0\s+1\.0", read(name)), name
 

@@ -7,6 +7,7 @@ a GPU adds up in no fixed order, and a budget of minutes ends at another step ea
 
 import contextlib
 import csv
+import math
 import os
 import signal
 import time
@@ -49,10 +50,14 @@ class Training(Protocol):
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to train: so many steps, or so many minutes of training (pauses not counted)."""
+    """How long to train: so many steps, or so many minutes of training (pauses not counted).
+
+    patience: after so many held-out scores in a row that are no better than the best it ends early; 0: never.
+    """
 
     steps: int | None = None
     minutes: float | None = None
+    patience: int = 0
 
     def __post_init__(self):
         if (self.steps is None) == (self.minutes is None):
@@ -65,6 +70,10 @@ class Budget:
         done = step / self.steps if self.steps else seconds / (60 * self.minutes)
         return min(1.0, done)
 
+    def lasts(self, progress: float, waited: int) -> bool:
+        """Whether there is more to do; waited: scores since the best one."""
+        return progress < 1 and not 0 < self.patience <= waited
+
 
 @dataclass
 class Position:
@@ -73,6 +82,7 @@ class Position:
     step: int = 0
     seconds: float = 0.0
     best: float = float("inf")
+    waited: int = 0  # scores since the best one
     rows: list[Row] = field(default_factory=list)
 
 
@@ -94,7 +104,7 @@ def run(training: Training, checkpoint: str | os.PathLike, budget: Budget) -> li
         tqdm(total=100, bar_format=BAR, disable=None if workers.is_first() else True, leave=False) as bar,
     ):
         bar.update(100 * progress)
-        while progress < 1:
+        while budget.lasts(progress, position.waited):
             losses = training.step(position.step, progress)
             position.step += 1
             position.seconds, is_stopping = workers.agree(time.monotonic() - began, bool(stop))
@@ -102,9 +112,11 @@ def run(training: Training, checkpoint: str | os.PathLike, budget: Budget) -> li
             bar.set_postfix(step=position.step, **losses, refresh=False)
             bar.update(100 * (progress - before))
             is_due = int(progress * CHECKS) > int(before * CHECKS)
-            if is_due and workers.is_first():
-                _check(training, position, losses, checkpoint)
-                position.seconds = time.monotonic() - began
+            if is_due:
+                if workers.is_first():
+                    _check(training, position, losses, checkpoint)
+                    position.seconds = time.monotonic() - began
+                position.waited = int(workers.agree(position.waited, False)[0])
             if is_due or is_stopping or position.seconds > saved + SAVE_EVERY:
                 if workers.is_first():
                     _save_state(training, position, checkpoint)
@@ -140,8 +152,10 @@ def _stop_requests() -> Iterator[list[int]]:
 def _check(training: Training, position: Position, losses: dict[str, float], checkpoint: Path) -> None:
     scores = training.check()
     if scores.get("score", position.best) < position.best:
-        position.best = scores["score"]
+        position.best, position.waited = scores["score"], 0
         training.save(checkpoint)
+    elif math.isfinite(position.best):  # else nothing is worth keeping yet
+        position.waited += 1
     position.rows.append({"step": position.step, "minutes": position.seconds / 60, **losses, **scores})
 
 

@@ -1,0 +1,1 @@
+"""How the course's classifiers are trained, scored, quantized and taught by larger ones."""

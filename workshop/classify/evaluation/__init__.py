@@ -1,0 +1,1 @@
+"""How good a classifier is: scores on clips it has not heard, and what a wrong setting costs."""
