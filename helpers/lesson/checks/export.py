@@ -111,7 +111,7 @@ def _asked() -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, int]]:
     rng = np.random.default_rng(0)
     judge = 300 + rng.uniform(-9, -4, (2, 30, 20))
     kinds = {"equal": 3.0, "tie": 2e-6, "close": 1.2e-5, "turned": -0.01, "far": 0.01}
-    kind = rng.permutation(60).reshape(2, 30) % len(kinds)
+    kind = rng.permutation(np.repeat(range(len(kinds)), (14, 13, 9, 7, 17))).reshape(2, 30)
     one, other = np.moveaxis(rng.permuted(np.tile(np.arange(20), (2, 30, 1)), axis=-1)[..., :2, None], 2, 0)
     np.put_along_axis(judge, one, 300, -1)
     np.put_along_axis(judge, other, 300 - np.array(list(kinds.values()))[kind][..., None], -1)
