@@ -107,7 +107,8 @@ def _told(records: Iterable[Record], total: int) -> Iterator[Record]:
 
 def _summary(target: Path, n_done: int, n_kept: int, n_failed: int, found: Found) -> None:
     kept = f" {n_kept} already there," * bool(n_kept)
-    print(plain(f"wrote {target}: {n_done} sounds done,{kept} {n_failed} failed; {manifest.NAME} tells of each"))
+    counted = f"{n_done} sounds done,{kept} {n_failed} failed"
+    print(plain(f"wrote {target}: {counted}; {manifest.NAME} tells of each"))
     counts = (("files that are no sound", found.others), ("links to directories", found.links))
     left = [f"{what} ({count})" for what, count in counts if count]
     if left:
