@@ -14,7 +14,6 @@ from helpers.layers import (
     ResidualLSTM,
     SameConv1d,
     SameConvTranspose1d,
-    State,
 )
 
 
