@@ -107,14 +107,11 @@ class Certificate(Table):
         return not self.problems and all(row.passed for row in (*self.rows, *self.findings))
 
     def summary(self) -> str:
-        """One line: the verdict and the count of tokens, or of comparisons where no model gives any."""
+        """One line: the verdict and the count of tokens."""
         tokens, different, ties = (
             sum(getattr(row, name) for row in self.rows) for name in ("tokens", "different", "ties")
         )
         share = f"{tokens - different} of {tokens} tokens equal, {ties} ties"
-        if not tokens:
-            largest = max((row.difference or 0 for row in self.rows), default=0)
-            share = f"{len(self.rows)} comparisons, largest difference {largest:.1e} of the largest number"
         n_failed = sum(not row.passed for row in (*self.rows, *self.findings))
         verdict = "passed" if self.passed else f"FAILED ({n_failed} rows)"
         return "\n".join([*self.problems, f"{verdict}: {share}"])
