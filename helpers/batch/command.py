@@ -11,7 +11,7 @@ from pathlib import Path
 from helpers.batch import manifest
 from helpers.batch.cluster import on_cluster
 from helpers.batch.folder import Found, check_apart, find, with_outputs
-from helpers.batch.manifest import Failed, Record
+from helpers.batch.manifest import Failed, Kept, Record
 from helpers.batch.processes import on_processes
 from helpers.batch.work import Job, Task, Work
 from helpers.runtime.manifest import MANIFEST, changed_files, described_files, load_manifest
@@ -83,8 +83,8 @@ def run_batch(kind: str, model: str, work: Work, arguments: argparse.Namespace) 
             raise
         finally:
             manifest.finish(target, settings, records.values())
-    n_failed = sum(isinstance(record, Failed) for record in records.values())
-    _summary(target, len(failures) + len(tasks) - n_failed, n_failed, found)
+    n_kept, n_failed = (sum(isinstance(one, kind) for one in records.values()) for kind in (Kept, Failed))
+    _summary(target, len(failures) + len(tasks) - n_kept - n_failed, n_kept, n_failed, found)
     return 1 if n_failed else 0
 
 
@@ -105,8 +105,10 @@ def _told(records: Iterable[Record], total: int) -> Iterator[Record]:
             yield record
 
 
-def _summary(target: Path, n_done: int, n_failed: int, found: Found) -> None:
-    print(plain(f"wrote {target}: {n_done} sounds done, {n_failed} failed; {manifest.NAME} tells of each"))
+def _summary(target: Path, n_done: int, n_kept: int, n_failed: int, found: Found) -> None:
+    kept = f" {n_kept} already there," * bool(n_kept)
+    counted = f"{n_done} sounds done,{kept} {n_failed} failed"
+    print(plain(f"wrote {target}: {counted}; {manifest.NAME} tells of each"))
     counts = (("files that are no sound", found.others), ("links to directories", found.links))
     left = [f"{what} ({count})" for what, count in counts if count]
     if left:

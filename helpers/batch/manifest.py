@@ -31,6 +31,11 @@ class Done:
 
 
 @dataclass(frozen=True)
+class Kept(Done):
+    """A file that an earlier batch did, and of which all is there."""
+
+
+@dataclass(frozen=True)
 class Failed:
     """A file that could not be done, and why."""
 

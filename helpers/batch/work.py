@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers import audio as sound
-from helpers.batch.manifest import Done, Failed, Record, receipt, write_receipt
+from helpers.batch.manifest import Done, Failed, Kept, Record, receipt, write_receipt
 from helpers.support import files
 from helpers.support.commands import NO_MEMORY
 from helpers.support.errors import InputError, first_line, is_about_memory
@@ -101,7 +101,7 @@ class Worker:
         read = files.sha256(source)
         for earlier in (task.earlier, receipt(job.target, task.name)):
             if earlier is not None and earlier.sha256 == read and self._is_there(task, earlier):
-                return earlier
+                return Kept(**vars(earlier))
         targets = [job.target / name for name in task.outputs]
         for path in targets:
             if not Path(os.path.realpath(path)).is_relative_to(job.target):

@@ -14,7 +14,6 @@ from helpers.layers import (
     ResidualLSTM,
     SameConv1d,
     SameConvTranspose1d,
-    State,
 )
 
 
@@ -205,9 +204,3 @@ def interleaved(codes: Tensor, channels: int) -> Tensor:
 def separated(codes: Tensor, channels: int) -> Tensor:
     """The way back from `interleaved`."""
     return codes.unflatten(1, (-1, channels)).transpose(1, 2).flatten(0, 1)
-
-
-def no_state(codec: Codec, batch: int) -> State:
-    """What the recurrent layer remembers at the start: zeros (layers, batch, width)."""
-    zeros = codec.decoder.conv_in.weight.new_zeros(codec.config.n_lstm, batch, codec.config.width)
-    return zeros, zeros

@@ -20,7 +20,6 @@ from helpers.quantize import check_precision
 from helpers.runtime.cache import names_of
 
 GRAPHS = ("encodec_encoder", "encodec_decoder", "text_encoder", "lm_text", "lm")
-OPTIONAL = ("left", "right", "kept", "hidden", "cell")  # inputs of the codec's graphs, for windows
 # What stays in half precision beside a language model of less than float32. The codec's encoder bears no
 # rounding: each codebook codes what those before left over.
 SMALLER = {"encodec_decoder": "fp16"}

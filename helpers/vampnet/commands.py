@@ -47,11 +47,13 @@ NUMBERS = {  # options of `vamp`: type, default, what it is called, what it mean
 def export(arguments: argparse.Namespace) -> None:
     """Checkpoints to a bundle of four graphs."""
     from helpers.vampnet.graphs import export_bundle
-    from helpers.vampnet.weights import load_models
+    from helpers.vampnet.weights import CODEC, load_models
 
     models = load_models(arguments.checkpoints, arguments.lora)
     for report in models.reports.values():
-        print(plain(report.summary()))
+        n_shared = sum(source.startswith(CODEC) for source in report.sources)
+        shared = f"; {n_shared} of them are codebooks in the codec's file" * bool(n_shared)
+        print(plain(report.summary() + shared))
     with graph_progress(4 + arguments.one_file) as on_graph:
         bundle = export_bundle(
             models, arguments.out, arguments.opset, arguments.external_data, on_graph, arguments.precision,

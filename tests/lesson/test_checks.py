@@ -79,11 +79,47 @@ class AddsBias(nn.Module):
 BIAS = RelativePositionBias(2)
 torch.manual_seed(0)
 nn.init.normal_(BIAS.weight)
-WHOLE = np.arange(40)  # tokens of which pieces with less than three frames of context get some wrong
 
 
-def in_context(n):
-    return np.where(WHOLE % 10 < 3 - n, -1, WHOLE)
+class Smooths(nn.Module):
+    """The smoother, or what `how` makes of its input and the matrix of what is left of each frame in each."""
+
+    def __init__(self, how=lambda x, fade: fade @ x):
+        super().__init__()
+        self.how = how
+
+    def forward(self, x):
+        time = torch.arange(x.shape[1])
+        gap = time[:, None] - time
+        return self.how(x, torch.where(gap >= 0, 0.9 ** gap.clamp(min=0), 0.0))
+
+
+ENCODER = [(7, 1, 1), (7, 1, 3), (8, 4, 1), (7, 1, 9), (4, 2, 1), (3, 1, 1)]
+
+
+def stretch(layers, seen=lambda kernel: kernel - 1, late=0):
+    """What an output depends on, with one thing changed: what a kernel adds, if its own stride counts."""
+    strides = [stride for _, stride, _ in layers]
+    return 1 + sum(seen(k) * d * math.prod(strides[: i + late]) for i, (k, _, d) in enumerate(layers))
+
+
+def lost_alpha(
+    weight, down, up, x, y, only=None, by=lambda left, pair: (left * pair).sum() / (pair**2).sum()
+):
+    """Alpha, from all that was recorded or from the first outputs only, by how left over and pair compare."""
+    left, pair = y - x @ weight.T, x @ (up @ down).T
+    return by(left[:, :only], pair[:, :only]).item() * len(down)
+
+
+def real_mistakes(ours, theirs, judge, least=1e-5, apart=abs):
+    """Places that differ and are no ties, with one thing changed: the least gap, and what a gap is."""
+    one, other = (scores.argmax(-1)[..., None] for scores in (ours, theirs))
+    gap = np.take_along_axis(judge, one, -1) - np.take_along_axis(judge, other, -1)
+    return int(((one != other) & (apart(gap) >= least)).sum())
+
+
+def balance(x, weight):
+    return np.sqrt(np.abs(x).max(0) / np.abs(weight).max(1))
 
 
 def largest(weight, axis):
@@ -203,8 +239,16 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
             lambda frames, books: residual_codes(frames, books)[0],
         ],
     ),
-    (sound.most_important, [[0.3, 0.9, 0.2]], 1, [2, 0, 3, "first", 1.5]),
-    (sound.needed_context, [in_context, WHOLE], 3, [2, 4, -1, "three", 3.2, float("nan")]),
+    (
+        sound.stretch, [ENCODER], stretch,
+        [
+            lambda layers: stretch([(k, 1, d) for k, _, d in layers]),
+            lambda layers: stretch([(k, s, 1) for k, s, _ in layers]), lambda layers: stretch(layers) - 1,
+            lambda layers: stretch(layers, seen=lambda k: k), lambda layers: stretch(layers, late=1),
+            lambda layers: stretch(layers[::-1]), lambda layers: 7, lambda layers: stretch(layers) + 0.5,
+            lambda layers: layers.reach,
+        ],
+    ),
     (
         built.wavenet_gate, [], lambda x: channels(x)[0].tanh() * channels(x)[1].sigmoid(),
         [
@@ -252,8 +296,17 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
         ],
     ),
     (
-        moved.worst_loss, [{"the whole model": 5.0, "without embedding": 7.5, "without one layer": 6.0}],
-        "embedding", ["one layer", "the whole model", "bias"],
+        moved.lost_alpha, [], lost_alpha,
+        [
+            lambda weight, down, *rest: lost_alpha(weight, down, *rest) / len(down),
+            lambda weight, down, *rest: lost_alpha(weight, down, *rest) * len(down),
+            lambda *given: -lost_alpha(*given),
+            lambda weight, down, *rest: lost_alpha(weight, down, *rest) / len(down) * down.shape[1],
+            lambda weight, *rest: lost_alpha(0 * weight, *rest),
+            lambda weight, down, up, x, y: lost_alpha(weight, down, up, x[:1], y[:1], only=1),
+            lambda *given: lost_alpha(*given, by=lambda left, pair: (left / pair).mean()), lambda *given: "x",
+            lambda weight, down, up, x, y: x @ weight,
+        ],
     ),
     (
         proven.dynamic_axes, [], {0: "batch", 2: "frames"},
@@ -279,8 +332,15 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
         ],
     ),
     (
-        proven.weights_megabytes, [nn.Linear(999, 1000)], 4,
-        [1, 2, 8, 32, 4e6, 4e6 / 1024**2, 5, "four"],
+        proven.real_mistakes, [], real_mistakes,
+        [
+            lambda ours, theirs, judge: real_mistakes(ours, theirs, judge, least=0),
+            lambda ours, theirs, judge: real_mistakes(ours, theirs, judge, apart=lambda gap: gap),
+            lambda ours, theirs, judge: real_mistakes(ours, theirs, judge.astype(np.float32)),
+            lambda ours, theirs, judge: 46 - real_mistakes(ours, theirs, judge),
+            lambda ours, theirs, judge: real_mistakes(ours, theirs, judge) + 14, lambda *given: 0,
+            lambda ours, theirs, judge: ours.best, lambda *given: 36.5,
+        ],
     ),
     (
         played.prompt, [], periodic(),
@@ -401,12 +461,29 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
         ],
     ),
     (
-        smaller.needs_float, [{"embedding": 0.8, "self_attn": 0.001, "classifier": 0.01}], "embedding",
-        ["self_attn", "classifier", "norm"],
+        smaller.balance, [], balance,
+        [
+            lambda x, weight: balance(x, weight)[:-1], lambda x, weight: 0 * balance(x, weight),
+            lambda x, weight: np.full(40, 3), lambda x, weight: 1 / balance(x, weight),
+            lambda x, weight: np.abs(x).max(0), lambda x, weight: 1 / np.abs(weight).max(1),
+            lambda x, weight: np.sqrt(np.abs(x).max(0)), lambda x, weight: 2 + np.sin(np.arange(40)),
+        ],
     ),
     (smaller.kept_layer, [SHRUNK.get, list(SHRUNK)], "ears", ["body", "words", "tongue"]),
     (smaller.bits_a_weight, [], 4.5, [4, 5, 20, 0.5625, 8, "four"]),
-    (built.attention_scale, [], 8, [1280**0.5, 64, 20, 3, "eight"]),
+    (
+        built.smoother, [], Smooths(),
+        [
+            Smooths(lambda x, fade: x), Smooths(lambda x, fade: fade.T @ x),
+            Smooths(lambda x, fade: x + 0.9 * F.pad(x, (0, 0, 1, 0))[:, :-1]),
+            Smooths(lambda x, fade: x.cumsum(1)), Smooths(lambda x, fade: 0.9 * (fade @ x)),
+            Smooths(lambda x, fade: (x / fade[:, :1]).cumsum(1) * fade[:, :1]),
+            Smooths(lambda x, fade: fade[:12, :12] @ x), Smooths(lambda x, fade: (fade @ x)[0]),
+            Smooths(lambda x, fade: fade @ x + 1),
+            Smooths(lambda x, fade: built._smoothed(x)),
+            Smooths(lambda x, fade: fade @ x if x.shape[1] < 20 else 2 * x),
+        ],
+    ),
 ]  # fmt: skip
 each_exercise = pytest.mark.parametrize(
     ("check", "given", "right", "wrong"), EXERCISES, ids=[check.__name__ for check, *_ in EXERCISES]

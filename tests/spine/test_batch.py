@@ -108,10 +108,12 @@ def test_several_processes_give_what_one_gives(command, source, tmp_path):
     assert sorted(worked(tmp_path)) == sorted(2 * done) and len(done) == 15
 
 
-def test_nothing_is_done_twice_but_what_changed(command, source, tmp_path):
+def test_nothing_is_done_twice_but_what_changed(command, source, tmp_path, capsys):
     assert run(command) == 0
     first = batches.tree(tmp_path / "out")
+    capsys.readouterr()
     assert run(command) == 0 and batches.tree(tmp_path / "out") == first
+    assert f"0 sounds done, {len(NAMES)} already there, 0 failed" in capsys.readouterr().out
     assert sorted(worked(tmp_path)) == sorted(Path(name).name for name in NAMES)
     (source / "a.wav").write_text("another")
     (tmp_path / "out" / "b.flac").write_text("damaged")
@@ -120,6 +122,7 @@ def test_nothing_is_done_twice_but_what_changed(command, source, tmp_path):
     (source / "a.mp3").unlink()
     assert run(command) == 0
     assert worked(tmp_path)[5:] == ["a.wav", "b.flac", "A.WAV", "new.wav"]
+    assert "4 sounds done, 1 already there, 0 failed" in capsys.readouterr().out
     assert batches.tree(tmp_path / "out")["a.wav"] == b"another"
     assert "a.mp3" in records(tmp_path)[1]  # what was made of it is still there
 

@@ -227,7 +227,10 @@ def test_export_and_verify_with_an_overlay(golden_dir, tmp_path, capsys):
     torch.save(overlay, tmp_path / "style.pth")
     bundle = tmp_path / "bundle"
     assert run("export", "--checkpoints", golden_dir, "--out", bundle, "--lora", tmp_path / "style.pth") == 0
-    assert "coarse.pth: 78 of 78 tensors" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    counted = [line for line in said.splitlines() if "accounted for" in line]
+    assert [line.endswith("codebooks in the codec's file") for line in counted] == [False, True, True]
+    assert "coarse.pth: 78 of 78 tensors" in said
     assert run("verify", "--checkpoints", golden_dir, "--bundle", bundle, "--json", tmp_path / "c.json") == 1
     assert "overlays" in capsys.readouterr().out
     assert json.loads((tmp_path / "c.json").read_text())["passed"] is False

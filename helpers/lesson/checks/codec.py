@@ -1,13 +1,14 @@
 """Checks of notebook 02, Sound to tokens."""
 
-from collections.abc import Callable
+import math
+import operator
+from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 
 from helpers.lesson.checks.tensors import expect, of_shape
-from helpers.lesson.checks.verdict import Wrong, called, exercise, whole_number
+from helpers.lesson.checks.verdict import Wrong, called, exercise, explain, whole_number
 
 
 @exercise
@@ -70,31 +71,53 @@ def residual_codes(quantize: Callable[[torch.Tensor, torch.Tensor], torch.Tensor
     )
 
 
+Layers = Sequence[tuple[int, int, int]]  # of convolutions, from the sound on: kernel, stride, dilation
+STACKS: dict[str, Layers] = {
+    "a single convolution over five samples": [(5, 1, 1)],
+    "two convolutions over three samples": [(3, 1, 1), (3, 1, 1)],
+    "a stack like WaveNet's": [(2, 1, 2**i) for i in range(10)],
+    "a stack like EnCodec's": [(7, 1, 1), (4, 2, 1), (8, 4, 1), (3, 1, 3), (10, 5, 1), (7, 1, 1)],
+}
+
+
+def _measured(layers: Layers) -> int:
+    """The samples on which one output depends: those that get a gradient, all weights being equal."""
+    sound = torch.zeros(1, 1, 1 + sum(k * d for k, _, d in layers) * math.prod(s for _, s, _ in layers))
+    values = sound.double().requires_grad_()
+    made = values
+    for kernel, stride, dilation in layers:
+        weight = torch.full((1, 1, kernel), 1 / kernel, dtype=torch.double)
+        made = F.conv1d(made, weight, stride=stride, dilation=dilation)
+    made[..., 0].sum().backward()
+    return int((values.grad != 0).sum())
+
+
 @exercise
-def needed_context(n_frames: int, encode: Callable[[np.ndarray, int], np.ndarray], whole: np.ndarray) -> str:
-    """The smallest number of context frames at which encoding in pieces gives the tokens of the whole.
-
-    encode: from a piece's context, in frames, to the tokens of the whole sound.
-    """
-    n_frames = whole_number(n_frames)
-    if n_frames < 0:
-        raise Wrong("a context is a number of frames, and can't be negative.")
-    equal = (encode(n_frames) == whole).mean()
-    if equal < 1:
-        raise Wrong(f"with {n_frames} frames only {equal:.2%} of the tokens are right; take more.")
-    if n_frames and (encode(n_frames - 1) == whole).all():
-        raise Wrong(f"{n_frames} is enough, but {n_frames - 1} would be too; look for the smallest.")
-    return f"{n_frames} frames on either side: that far the encoder's convolutions reach on this clip."
-
-
-@exercise
-def most_important(answer: int, distances: np.ndarray) -> str:
-    """The codebook whose loss costs most: distances[i] is the mel distance with codebook i replaced."""
-    answer, worst = whole_number(answer), int(np.argmax(distances))
-    if answer == worst:
-        return f"without codebook {worst} the distance is {distances[worst]:.2f}, the largest of all."
-    if not 0 <= answer < len(distances):
-        raise Wrong(f"codebooks are counted from 0 to {len(distances) - 1}.")
-    if answer == int(np.argmin(distances)):
-        raise Wrong("that is the one whose loss costs least; a small distance is a small loss.")
-    raise Wrong(f"losing codebook {answer} gives {distances[answer]:.2f}; another one costs more.")
+def stretch(function: Callable[[Layers], int], encoder: Layers) -> str:
+    """A function of convolutions (kernel, stride, dilation) that gives the samples one output depends on."""
+    for what, layers in (STACKS | {"this codec's encoder": encoder}).items():
+        answer, right = whole_number(called(function, list(layers))), _measured(layers)
+        strides = [math.prod(stride for _, stride, _ in layers[:i]) for i in range(len(layers) + 1)]
+        sizes = [(kernel, dilation) for kernel, _, dilation in layers]
+        mistakes = {
+            "the strides are left out: behind a stride, neighbours lie further apart in the sound.": (
+                1 + sum((k - 1) * d for k, d in sizes)
+            ),
+            "the dilations are left out: they pull what a kernel looks at apart.": (
+                1 + sum((k - 1) * step for (k, _), step in zip(sizes, strides))
+            ),
+            "each kernel is counted whole; its middle is where the layer before already was.": (
+                1 + sum(k * d * step for (k, d), step in zip(sizes, strides))
+            ),
+            "it is one too few: with no layer at all, an output is a sample.": right - 1,
+            "a layer's own stride does not widen what it looks at; those before it do.": (
+                1 + sum((k - 1) * d * step for (k, d), step in zip(sizes, strides[1:]))
+            ),
+            "the layers are taken from the wrong end: the strides before a layer count, not those behind.": (
+                1 + sum((k - 1) * d * strides[-1] // step for (k, d), step in zip(sizes, strides[1:]))
+            ),
+        }
+        if answer != right:
+            explain(answer, mistakes, operator.eq)
+            raise Wrong(f"for {what} it gives {answer}, and {right} samples were measured to matter.")
+    return f"measured, too: a frame of this codec depends on {right} samples."

@@ -1,12 +1,12 @@
 """Checks of notebook 05, Export and prove it."""
 
+import operator
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from helpers.layers import CodebookEmbedding
 from helpers.lesson.checks.verdict import Wrong, called, close, exercise, explain, number, whole_number
@@ -103,25 +103,42 @@ def sizes(answer: list[tuple[int, int]]) -> str:
     return f"each of the {len(FAULTS)} faults shows at one of your sizes; no list shows every fault there is."
 
 
+def _asked() -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, int]]:
+    """Scores (2, 30, 20) of two programs and of the judge, and at how many places they are how far apart.
+
+    The scores lie near 300, where 32 bits have steps of 3e-5: what is less apart, only the judge can tell.
+    """
+    rng = np.random.default_rng(0)
+    judge = 300 + rng.uniform(-9, -4, (2, 30, 20))
+    kinds = {"equal": 3.0, "tie": 2e-6, "close": 1.2e-5, "turned": -0.01, "far": 0.01}
+    kind = rng.permutation(np.repeat(range(len(kinds)), (14, 13, 9, 7, 17))).reshape(2, 30)
+    one, other = np.moveaxis(rng.permuted(np.tile(np.arange(20), (2, 30, 1)), axis=-1)[..., :2, None], 2, 0)
+    np.put_along_axis(judge, one, 300, -1)
+    np.put_along_axis(judge, other, 300 - np.array(list(kinds.values()))[kind][..., None], -1)
+    ours, theirs = judge.astype(np.float32), judge.astype(np.float32)
+    np.put_along_axis(ours, one, 300.1, -1)
+    np.put_along_axis(theirs, np.where(kind[..., None] == 0, one, other), 300.1, -1)
+    return ours, theirs, judge, {name: int((kind == i).sum()) for i, name in enumerate(kinds)}
+
+
 @exercise
-def weights_megabytes(answer: float, model: nn.Module) -> str:
-    """What a model's weights take in an ONNX file, in millions of bytes, as 32-bit numbers."""
-    answer, millions = number(answer), sum(weight.numel() for weight in model.parameters()) / 1e6
-    if close(answer, 4 * millions):
-        return f"{millions:.2f} million numbers of four bytes each; beside them a file holds little."
+def real_mistakes(count: Callable[[np.ndarray, np.ndarray, np.ndarray], int]) -> str:
+    """A function of two programs' scores and the judge's (..., V): the places that differ and are no ties."""
+    ours, theirs, judge, n = _asked()
+    differ = sum(n.values()) - n["equal"]
+    answer = whole_number(called(count, ours.copy(), theirs.copy(), judge.copy()))
+    if answer == differ - n["tie"]:
+        return f"of {differ} places that differ {n['tie']} are ties; the other {answer} need an explanation."
     mistakes = {
-        "that is how many numbers there are, in millions; each takes several bytes.": millions,
-        "that is with two bytes a number: 16 bits, as some checkpoints have; the graph computes with 32.": (
-            2 * millions
+        "that counts every place that differs, the ties too.": differ,
+        "that is how many are ties; asked for are the others.": n["tie"],
+        "that counts places where both choose alike, too.": differ - n["tie"] + n["equal"],
+        "somewhere the judge prefers the other program's code, and by far: then ours is the mistake.": (
+            differ - n["tie"] - n["turned"]
         ),
-        "that is with eight bytes a number; 32 bits are fewer.": 8 * millions,
-        "that is how many numbers there are; each takes several bytes.": 1e6 * millions,
-        "that is in megabits; a byte has eight bits.": 32 * millions,
-        "that is in bits; a byte has eight, and a megabyte has a million bytes.": 32e6 * millions,
-        "that is in kilobytes; divide by a thousand once more.": 4e3 * millions,
-        "that is in gigabytes; a megabyte is a thousandth of one.": 4e-3 * millions,
-        "that is in bytes; divide by a million.": 4e6 * millions,
-        "that counts in 1024 times 1024 bytes; here a megabyte is a million.": 4e6 * millions / 1024**2,
+        "some places 1.2e-5 apart are taken for ties; near 300, 32 bits can't tell them apart, and 64 can.": (
+            differ - n["tie"] - n["close"]
+        ),
     }
-    explain(answer, mistakes)
-    raise Wrong("count the numbers of all the model's parameters, and the bytes that 32 bits are.")
+    explain(answer, mistakes, operator.eq)
+    raise Wrong("at each place that differs there are two candidates, and the judge has a score for both.")

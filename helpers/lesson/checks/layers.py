@@ -1,15 +1,20 @@
 """Checks of notebook 03, Layers that export."""
 
+import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from helpers.lesson.checks.tensors import expect, of_shape, within
-from helpers.lesson.checks.verdict import NotYet, Wrong, called, close, exercise, number
+from helpers.lesson.checks.verdict import NotYet, Wrong, called, exercise
+from helpers.lesson.layerwise import export_layer, refusal, run_layer
+from helpers.support.errors import InputError
 
-REAL_WIDTH, REAL_HEADS = 1280, 20
+KEPT = 0.9  # of the last result, in the smoother
+FRAMES = (12, 1, 13, 600, 2500)
 
 
 @exercise
@@ -92,20 +97,65 @@ def any_length(layer: nn.Module, bias: nn.Module) -> str:
     return "nothing about a length is stored: 1, 12, 13, 40 and 130 frames all work."
 
 
+def _smoothed(x: torch.Tensor, kept: float = KEPT) -> torch.Tensor:
+    """The loop: y[t] = x[t] + kept y[t - 1], over axis 1."""
+    made = [x[:, 0]]
+    for t in range(1, x.shape[1]):
+        made.append(x[:, t] + kept * made[-1])
+    return torch.stack(made, dim=1)
+
+
 @exercise
-def attention_scale(divisor: float) -> str:
-    """What scores are divided by at VampNet's real size."""
-    divisor, head = number(divisor), REAL_WIDTH // REAL_HEADS
-    if close(divisor, head**0.5):
-        return f"each head has {REAL_WIDTH} / {REAL_HEADS} = {head} numbers, and the root of that is 8."
-    if close(divisor, REAL_WIDTH**0.5) or close(divisor, REAL_WIDTH):
-        raise Wrong("that comes from the model's width; a head sees only its share of it.")
-    if close(divisor, 8**0.5):
-        raise Wrong("that is the divisor of the small example above; the question is about the real size.")
-    if close(divisor, head**-0.5):
-        raise Wrong("that is what the scores would be multiplied by; asked for is the divisor.")
-    if close(divisor, head):
-        raise Wrong("that is the width of a head; the divisor is its square root.")
-    if close(divisor, REAL_HEADS) or close(divisor, REAL_HEADS**0.5):
-        raise Wrong("that comes from the number of heads; how many numbers has each of them?")
-    raise Wrong("take the size of q's last dimension at the real width and number of heads.")
+def smoother(layer: nn.Module) -> str:
+    """A layer that smooths (B, T, width) as the loop does, and exports for every T."""
+    generator = torch.Generator().manual_seed(0)
+    sounds = [torch.randn(2, n, 3, generator=generator) for n in FRAMES]
+    for x in sounds:
+        n, right = x.shape[1], _smoothed(x)
+        try:
+            answer = called(layer, x.clone())
+        except Wrong as wrong:
+            if n == FRAMES[0]:
+                raise
+            raise Wrong(f"it works for {FRAMES[0]} frames and fails for {n}: what has a length?") from wrong
+        answer = of_shape(answer, x.shape, f"for {n} frames the result has the shape of the input, not")
+        mistakes = {
+            "the frames come back as they were: nothing of the last result is added.": x,
+            "it goes backwards: each result holds the frames behind it, not those before.": (
+                _smoothed(x.flip(1)).flip(1)
+            ),
+            "nine tenths of the last *frame* are added; the last result holds all frames before it.": (
+                x + KEPT * F.pad(x, (0, 0, 1, 0))[:, :-1]
+            ),
+            "each frame is kept whole for ever; it should fade by a tenth with every step.": x.cumsum(1),
+            "the newest frame has faded already: it counts whole.": KEPT * right,
+        }
+        if not answer.isfinite().all():
+            raise Wrong(
+                f"for {n} frames numbers are infinite, or none at all: a power of {KEPT} that is divided by "
+                "grows without end. Which places need no power?"
+            )
+        if not expect(answer, right, mistakes, within(rtol=1e-4, atol=1e-4)):
+            raise Wrong(f"for {n} frames it is another result than the loop's; write out the third one.")
+    return _exported(layer, sounds)
+
+
+def _exported(layer: nn.Module, sounds: list[torch.Tensor]) -> str:
+    """Praise, if the layer exports and the file gives what the loop gives for each sound; else `Wrong`."""
+    axes = [{0: "batch", 1: "frames"}]
+    reason = refusal(layer, sounds[:1], axes)
+    if reason:
+        raise Wrong(f"right in PyTorch, and the exporter refuses: {reason}")
+    with tempfile.TemporaryDirectory() as folder:
+        path = export_layer(layer, sounds[:1], Path(folder) / "smoother.onnx", axes)
+        for x in sounds:
+            n = x.shape[1]
+            try:
+                made = torch.from_numpy(run_layer(path, x))
+            except InputError as error:
+                raise Wrong(
+                    f"the file takes {FRAMES[0]} frames and refuses {n}: a length is frozen."
+                ) from error
+            if made.shape != x.shape or not torch.allclose(made, _smoothed(x), rtol=1e-4, atol=1e-4):
+                raise Wrong(f"right in PyTorch, and the file gives something else for {n} frames.")
+    return f"one product in place of a loop: the file is right for {FRAMES[1]} frame and for {FRAMES[-1]}."

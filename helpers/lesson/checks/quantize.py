@@ -1,6 +1,6 @@
 """Checks of notebook 06, Smaller and faster."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -43,19 +43,6 @@ def per_output(quantize: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]) 
 
 
 @exercise
-def needs_float(answer: str, losses: Mapping[str, float]) -> str:
-    """The part that costs most in 8 bit; losses are KL by part."""
-    if not isinstance(answer, str) or answer not in losses:
-        raise Wrong(f"there is no part {answer!r}; choose one of {', '.join(map(repr, losses))}.")
-    worst = max(losses, key=losses.get)
-    if answer == worst:
-        return f"alone it costs {losses[worst]:.4f} nats, the most of all: keep it in float first."
-    if answer == min(losses, key=losses.get):
-        raise Wrong("that one costs least of all.")
-    raise Wrong(f"it costs {losses[answer]:.4f} nats, and another part costs more.")
-
-
-@exercise
 def kept_layer(name: str, shrink: Callable[[str], tuple[float, float]], layers: Sequence[str]) -> str:
     """The layer of another model that stays in float; shrink: such a name -> share of the size, dB."""
     if name not in layers:
@@ -83,3 +70,73 @@ def bits_a_weight(answer: float) -> str:
     }
     explain(answer, mistakes)
     raise Wrong("add the bits of the weight and its share of the scale.")
+
+
+SHORT = 2  # dB below the root of both sides' sizes at which a balance is still good
+
+
+def _ratio(x: np.ndarray, weight: np.ndarray, scales: np.ndarray | float = 1.0) -> float:
+    """dB of x @ weight to its error in 8 bit: x / scales with one step, weight * scales with one a column.
+
+    x: (frames, inputs). weight: (inputs, outputs). scales: (inputs,).
+    """
+
+    def rounded(numbers: np.ndarray, axis: int | None) -> np.ndarray:
+        step = np.abs(numbers).max(axis=axis, keepdims=True) / 127
+        return np.round(numbers / step) * step
+
+    exact = x @ weight
+    scales = np.broadcast_to(scales, x.shape[1:])
+    error = rounded(x / scales, None) @ rounded(weight * scales[:, None], 0) - exact
+    return float(10 * np.log10(np.square(exact).sum() / np.square(error).sum()))
+
+
+def _uneven(loud: tuple[int, ...], heavy: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Input (200, 40) and weight (40, 64); some inputs and some of its rows are thirty times as large."""
+    rng = np.random.default_rng(1)
+    x, weight = rng.standard_normal((200, 40)), rng.standard_normal((40, 64))
+    x[:, loud] *= 30
+    weight[heavy, :] *= 30
+    return x, weight
+
+
+@exercise
+def balance(function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> str:
+    """A function of x (frames, inputs) and a weight (inputs, outputs) that gives a scale for each input.
+
+    Right is what comes near the geometric mean of both sides' needs (Xiao and others, SmoothQuant, 2023).
+    """
+    plain = []
+    for what, (x, weight) in {
+        "one loud input": _uneven((0,), ()),
+        "one loud input and another with large weights": _uneven((0,), (1,)),
+    }.items():
+        scales = np.asarray(called(function, x.copy(), weight.copy()), dtype=np.float64)
+        if scales.shape != x.shape[1:]:
+            raise Wrong(f"asked for are {x.shape[1]} scales, one an input; the function gave {scales.shape}.")
+        if not (np.isfinite(scales).all() and (scales > 0).all()):
+            raise Wrong("a scale is divided by, and multiplied with: it has to be above zero.")
+        inputs, rows = np.abs(x).max(0), np.abs(weight).max(1)
+        before, best = (_ratio(x, weight, one) for one in (1.0, np.sqrt(inputs / rows)))
+        ratio = _ratio(x, weight, scales)
+        plain.append(f"{before:.0f} to {ratio:.0f} dB")
+        if ratio >= best - SHORT:
+            continue
+        mistakes = {
+            "the scales are all alike, which changes nothing.": np.ones(len(scales)),
+            "it is the wrong way round: a loud input gets louder.": np.sqrt(rows / inputs),
+            "now every input is alike, and all the difference is in the weight, which loses instead.": inputs,
+            "now every row of the weight is alike, and all the difference is in the input.": 1 / rows,
+            "the input's sizes are halved between both sides, and what the weight brings along is not.": (
+                np.sqrt(inputs)
+            ),
+        }
+        because = f"with {what}, {before:.1f} dB become {ratio:.1f}, and {best:.0f} can be had"
+        explain(scales, {f"{because}: {why}": one for why, one in mistakes.items()}, _in_proportion)
+        raise Wrong(f"{because}: look at the largest number of each input, and of each row, on both sides.")
+    return f"{' and '.join(plain)}, and in float the product is what it was."
+
+
+def _in_proportion(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two arrays are equal up to one factor for all."""
+    return bool(np.ptp(np.log(one / other)) < 1e-3)

@@ -7,7 +7,6 @@ from helpers.musicgen.limits import NLL
 
 WORDS = (50 / 3.5, 50 / 14)  # a second, in 4 bit and in float16
 SERVER = (20 / 1.72, 16 * 20 / 2.02)  # columns a second for one listener, and for sixteen in all
-ALLOWED = 0.01  # of the NLL
 
 
 def _pair(answer: object, called_so: str) -> tuple[float, float]:
