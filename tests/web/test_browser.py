@@ -26,8 +26,8 @@ VAMP = """
 async ([text, mask, settings]) => {
   const { models } = document.body;
   const audio = new Float32Array(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
-  const codes = await models.encode(audio);
-  const made = await models.vamp({ audio, codes, mask: Uint8Array.from(mask), settings });
+  const codes = await models.run("encode", { audio });
+  const made = await models.run("vamp", { audio, codes, mask: Uint8Array.from(mask), settings });
   return [[...codes], [...made.codes], [...made.mask], textOf(made.audio)];
 }
 """
@@ -99,7 +99,7 @@ class Page:
             self.page.locator(f"#knob-{name}").fill(str(value))
 
     def vamp(self):
-        self.page.click("#vamp")
+        self.page.click("#make")
         self.until("^take")
 
     def saved(self, button, folder):
@@ -216,7 +216,7 @@ def test_the_result_goes_back_in(opened, wav, tmp_path):
     opened.page.check("#again")
     opened.player.press("l")
     opened.player.play()
-    opened.page.click("#vamp")
+    opened.page.click("#make")
     opened.until("the model writes")
     opened.page.locator("#sound-name").get_by_text("take 3").wait_for(timeout=5 * MINUTE)
     opened.page.uncheck("#again")
@@ -255,7 +255,7 @@ def test_cancel_ends_it_and_the_next_one_works(opened, tmp_path, pipeline):
     soundfile.write(tmp_path / "long.wav", audio, RATE, subtype="FLOAT")
     opened.open(tmp_path / "long.wav")
     opened.set(steps=48, fine_steps=12)
-    opened.page.click("#vamp")
+    opened.page.click("#make")
     opened.page.locator("#progress").wait_for()
     opened.page.click("#cancel")
     opened.until("cancelled")
@@ -270,7 +270,7 @@ def test_what_is_no_sound_is_told(opened, tmp_path):
     (tmp_path / "noise.wav").write_bytes(bytes(range(256)))
     opened.page.set_input_files("#file", tmp_path / "noise.wav")
     opened.until("no sound that the browser can read")
-    assert opened.page.locator("#keep").is_hidden() and opened.page.is_disabled("#vamp")
+    assert opened.page.locator("#keep").is_hidden() and opened.page.is_disabled("#make")
 
 
 def test_a_recording_is_a_sound(course_page, chromium):
@@ -325,8 +325,8 @@ def test_the_keyboard_reaches_everything(opened, wav):
         reached.add(opened.page.evaluate("document.activeElement.id || document.activeElement.tagName"))
         keyboard.press("Tab")
     assert {"file", "record", "feed", "again", "save-wav", "CANVAS", "knob-periodic", "knob-seed"} <= reached
-    assert {"knob-greedy", "new-seed", "settings-file", "vamp", "SUMMARY"} <= reached
-    opened.page.locator("#vamp").focus()
+    assert {"knob-greedy", "new-seed", "settings-file", "make", "SUMMARY"} <= reached
+    opened.page.locator("#make").focus()
     keyboard.press("Enter")
     opened.until("^take")
 
