@@ -28,7 +28,7 @@ LARGEST = 300_000_000  # bytes of a bundle; browsers stop taking text at about t
 PIECE = 3 << 20  # bytes; a multiple of three needs no padding in base64
 LOWEST_PLAYED, HIGHEST_PLAYED = 8_000, 96_000  # Hz; what every browser has to decode to
 ENTRIES = ("worker.js", "page.js")  # the first starts in the models' thread, the last in the page
-IMPORTED = r'from "\.\.?/([\w.]+)"'
+IMPORTED = r'from "\.[\w./]*/([\w.]+)"'
 LICENCES = ("LICENSE", "ThirdPartyNotices.txt")  # of the runtime
 STYLES = ("player.css", "grid.css", "style.css")
 

@@ -37,7 +37,7 @@ class Take:
         sample_rate: int | None = None,
         on_step: OnStep | None = None,
     ) -> Made:
-        """The generation once more, from the same sound (channels, N). Raises InputError for another sound."""
+        """The generation once more, from the same sound (channels, N). Raises InputError for another."""
         given = None if audio is None else fingerprint_of(audio, sample_rate)
         if given != self.input:
             raise InputError(

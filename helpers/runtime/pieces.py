@@ -14,9 +14,9 @@ NORMAL, UNKNOWN, CONTROL, UNUSED = 1, 2, 3, 5
 def tables(path: Path, vocab_size: int) -> dict:
     """What a SentencePiece model of the unigram kind knows, as JSON can hold it.
 
-    pieces: [text, id, score]; unknown, end: ids; charsmap: how characters are made alike, base64; dummy_prefix,
-    remove_extra: whether a space is put in front, and which are dropped. Raises InputError for another file, and
-    for one with what `web/musicgen/tokenizer.js` does not do.
+    pieces: [text, id, score]; unknown, end: ids; charsmap: how characters are made alike, base64;
+    dummy_prefix, remove_extra: whether a space is put in front, and others are dropped. Raises InputError for
+    another file, and for one with what `web/musicgen/tokenizer.js` does not do.
     """
     if path.suffix != ".model":
         raise InputError(
