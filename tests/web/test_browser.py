@@ -70,7 +70,7 @@ async ({ transport }, milliseconds) => {
 class Page:
     """A page as a person has it before them."""
 
-    def __init__(self, browser, path, width=1366, height=768, **options):
+    def __init__(self, browser, path, width=1366, height=768, ready="open or record", **options):
         context = browser.new_context(
             viewport={"width": width, "height": height}, offline=True, accept_downloads=True, **options
         )
@@ -82,7 +82,7 @@ class Page:
         )
         self.page.add_init_script(TEXT_OF)
         self.page.goto(path.as_uri())
-        self.until("open or record")
+        self.until(ready)
 
     def until(self, text):
         """Until the bar says this."""
@@ -98,7 +98,7 @@ class Page:
         for name, value in values.items():
             self.page.locator(f"#knob-{name}").fill(str(value))
 
-    def vamp(self):
+    def make(self):
         self.page.click("#make")
         self.until("^take")
 
@@ -168,7 +168,7 @@ def test_a_sound_is_opened_painted_vamped_heard_and_saved(opened, wav, tmp_path,
     opened.page.mouse.up()
     assert opened.summary() != before
     opened.set(seed=5, steps=4)
-    opened.vamp()
+    opened.make()
 
     player = opened.player
     assert player.labels() == ["two seconds.wav", "take 1"] and player.ask("transport.current") == 1
@@ -198,7 +198,7 @@ def test_a_painted_place_is_kept_or_written(opened, wav, tmp_path):
     for key in ("Space", "Shift+ArrowRight", "Shift+ArrowDown"):
         canvas.press(key)
     opened.set(steps=1, fine_steps=1)
-    opened.vamp()
+    opened.make()
     mask = load_take(opened.saved("#save-settings", tmp_path)).mask[0]
     kept = {(0, 0), (0, 1), (1, 1), *((book, frame) for book in range(4) for frame in (0, mask.shape[1] - 1))}
     assert set(zip(*np.nonzero(mask == 0))) == kept  # what was painted, and the ends of what keeps anything
@@ -209,7 +209,7 @@ def test_the_result_goes_back_in(opened, wav, tmp_path):
     opened.page.get_by_role("button", name="outline").click()
     kept = opened.summary()
     opened.set(steps=1, fine_steps=1)
-    opened.vamp()
+    opened.make()
     opened.page.click("#feed")
     opened.until("^ready")
     assert opened.player.labels() == ["take 1"] and opened.summary() == kept
@@ -231,7 +231,7 @@ def test_settings_come_back(opened, wav, tmp_path):
     opened.set(steps=2, fine_steps=1, temperature=1.5, top_p=0.9, seed=12)
     opened.page.check("#knob-greedy")
     opened.page.get_by_role("button", name="bridge").click()
-    opened.vamp()
+    opened.make()
     saved, shown = opened.saved("#save-settings", tmp_path), opened.summary()
     opened.set(steps=20, temperature=1, top_p=0, seed=1)
     opened.page.uncheck("#knob-greedy")
@@ -261,7 +261,7 @@ def test_cancel_ends_it_and_the_next_one_works(opened, tmp_path, pipeline):
     opened.until("cancelled")
     assert opened.page.locator("#cancel").is_hidden() and opened.player.labels() == ["long.wav"]
     opened.set(steps=1, fine_steps=1)
-    opened.vamp()
+    opened.make()
     take = load_take(opened.saved("#save-settings", tmp_path))
     assert take.gave(take.again(pipeline, audio[None], RATE))
 
@@ -306,7 +306,7 @@ def test_no_width_hides_anything(chromium, course_page, tmp_path, width):
     soundfile.write(tmp_path / "six.wav", clip(np.random.default_rng(1), 6 * RATE), RATE)
     page.open(tmp_path / "six.wav")
     page.set(steps=1, fine_steps=1)
-    page.vamp()
+    page.make()
     assert page.page.evaluate("document.documentElement.scrollWidth") <= width
     if width < 500:
         grid = page.page.locator(".course-grid")
