@@ -74,6 +74,7 @@ export class Listening {
   }
 
   async sendPicture(index) {
+    if (!this.versions[index]) return; // there are fewer than there were
     const { audio, name } = this.versions[index];
     if (!this.pictures.has(audio)) {
       const whole = filled(audio, this.length);

@@ -72,7 +72,7 @@ class Page:
 
     def __init__(self, browser, path, width=1366, height=768, ready="open or record", **options):
         context = browser.new_context(
-            viewport={"width": width, "height": height}, offline=True, accept_downloads=True, **options
+            viewport={"width": width, "height": height}, accept_downloads=True, **{"offline": True} | options
         )
         self.page, self.said = context.new_page(), []
         self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
@@ -81,7 +81,7 @@ class Page:
             "dialog", lambda dialog: (self.said.append(f"dialog: {dialog.message}"), dialog.dismiss())
         )
         self.page.add_init_script(TEXT_OF)
-        self.page.goto(path.as_uri())
+        self.page.goto(path if isinstance(path, str) else path.as_uri())
         self.until(ready)
 
     def until(self, text):

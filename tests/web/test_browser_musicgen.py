@@ -2,6 +2,7 @@
 
 import base64
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from helpers.__main__ import main
 from helpers.musicgen.files import MODELS
 from helpers.musicgen.pipeline import Pipeline
 from helpers.musicgen.takes import load_take
+from teaching import serve
 from tests.web.test_browser import HEAR, UNNAMED, Page
 from tests.web.test_page import HOSTILE, changed
 
@@ -132,6 +134,22 @@ def test_cancel_ends_it_and_the_next_one_works(opened):
     assert opened.page.locator("#listen").is_hidden()
     opened.set(more=0.5)
     opened.make()
+
+
+def test_from_a_server_that_isolates_it_two_threads_write_the_same(chromium, music_page, tmp_path, pipeline):
+    with serve.server(music_page.parent, 0) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{serving.server_port}/{music_page.name}"
+        page = Page(chromium, address, ready="^ready", offline=False)
+        assert page.page.evaluate("crossOriginIsolated")
+        assert page.page.evaluate("document.body.models.opened") == 2
+        page.page.fill("#text", "fast drums")
+        page.set(more=0.5, seed=3)
+        page.make()
+        take, _ = written(page, tmp_path)
+        assert take.gave(take.again(pipeline))
+        page.close()
+        serving.shutdown()
 
 
 @pytest.mark.parametrize("width", [360, 1366])
