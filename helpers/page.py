@@ -39,6 +39,7 @@ class Page:
 
     home: its folder in `web/`. title, says: what stands on top; how: over the knobs; verb: on the button.
     graphs: those of the bundle that it plays. content: what its script is told of the models, as JSON.
+    own_first: whether its part of the page stands before the sound that is opened.
     """
 
     home: str
@@ -48,6 +49,7 @@ class Page:
     verb: str
     graphs: Sequence[str]
     content: Mapping[str, object]
+    own_first: bool = False
 
 
 def write_page(bundle: str | os.PathLike, out: str | os.PathLike, page: Page) -> Path:
@@ -62,10 +64,12 @@ def write_page(bundle: str | os.PathLike, out: str | os.PathLike, page: Page) ->
     content = page.content | {"graphs": page.graphs, "about": _about(bundle, page.graphs)}
     script = _script(page.home)
     style = "\n".join(_text(name, page.home) for name in STYLES)
+    own = _text("own.html", page.home)
     parts = {
         "policy": _policy(script, style),
         "style": style,
-        "own": _text("own.html", page.home),
+        "first": own if page.own_first else "",
+        "own": "" if page.own_first else own,
         "script": script,
         **{name: html.escape(getattr(page, name)) for name in ("title", "says", "how", "verb")},
     }

@@ -25,5 +25,6 @@ def page_of(bundle: str | os.PathLike) -> Page:
         how="How to write it",
         verb="generate",
         graphs=GRAPHS,
+        own_first=True,
         content={"spec": numbers, "tokenizer": tokenizer and tables(tokenizer, spec.vocab_size)},
     )

@@ -19,8 +19,8 @@ const HOW = [
   },
   { name: "guidance", label: "how far to follow the words", least: 1, most: 10, step: 0.5, value: 3 },
   { name: "temperature", label: "temperature", least: 0.1, most: 3, step: 0.05, value: 1 },
-  { name: "top_k", label: "tokens to choose among (0: all)", least: 0, most: spec.codebook_size, step: 1, value: 250 },
-  { name: "top_p", label: "or their share (0: off)", least: 0, most: 1, step: 0.05, value: 0 },
+  { name: "top_k", label: "top k (0: all)", least: 0, most: spec.codebook_size, step: 1, value: 250 },
+  { name: "top_p", label: "top p (0: off)", least: 0, most: 1, step: 0.05, value: 0 },
   { name: "seed", label: "seed", least: 0, step: 1, value: 0 },
   { name: "greedy", label: "greedy: the most probable tokens, no noise", value: false },
 ];
