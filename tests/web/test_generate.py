@@ -51,7 +51,10 @@ def any_rate(monkeypatch):
 
 @pytest.fixture(scope="module")
 def golden_bundle(tmp_path_factory):
-    return exported(GOLDEN / "audiocraft", tmp_path_factory)
+    bundle = exported(GOLDEN / "audiocraft", tmp_path_factory)
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    (bundle / "bundle.json").write_text(json.dumps(manifest | {"max_seconds": 1.0}))  # several windows, soon
+    return bundle
 
 
 def exported(checkpoints, tmp_path_factory):
@@ -156,7 +159,7 @@ def check_cases(bundle, count, longest):
 @needs_node
 def test_a_generation_has_the_same_tokens(golden_bundle, any_rate):
     """Small models with random weights, of which some windows are passed."""
-    check_cases(golden_bundle, 16, 2 * Pipeline.open(golden_bundle).max_seconds)
+    check_cases(golden_bundle, 16, 2)
 
 
 @needs_node
