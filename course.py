@@ -9,6 +9,7 @@
     python course.py --wheels wheels       there: install from the kit's wheels
     python course.py build [DIR]  for a teacher: the notebooks, executed, as pages with their sound
     python course.py scores DIR   for a teacher: the exercises' results in the students' notebooks
+    python course.py serve [DIR]  pages of DIR in a browser of this computer, on two threads
 
 This file keeps to the standard library, and to syntax that Python 3.6 can parse: an old Python must get as
 far as saying that it is too old.
@@ -479,6 +480,10 @@ def scores(options, further):
     return mended(teaching("scores").report, ROOT, options.folder, table)
 
 
+def serve(options, further):
+    return mended(teaching("serve").run, options.folder, options.port)
+
+
 def reset(options, further):
     return mended(teaching("originals").reset, ROOT, options.notebooks)
 
@@ -544,6 +549,9 @@ def parse(arguments):
     scoring = command("scores", scores, "collect the exercises' results from the notebooks in DIR")
     scoring.add_argument("folder", type=absolute, metavar="DIR")
     scoring.add_argument("--csv", type=absolute, metavar="FILE", help="where the table goes; DIR/scores.csv")
+    serving = command("serve", serve, "hand out the pages in DIR on this computer, isolated: two threads")
+    serving.add_argument("folder", type=absolute, metavar="DIR", nargs="?", default=absolute("."))
+    serving.add_argument("--port", type=int, default=8000, metavar="N", help="default: %(default)s")
     options, further = parser.parse_known_args(arguments)
     if further and not options.passes_on:
         parser.error("unrecognized arguments: " + " ".join(further))

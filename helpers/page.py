@@ -14,6 +14,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -25,43 +26,69 @@ WEB = ROOT / "web"
 WIDGETS = Path(__file__).parent / "lesson" / "widgets"
 LARGEST = 300_000_000  # bytes of a bundle; browsers stop taking text at about twice that
 PIECE = 3 << 20  # bytes; a multiple of three needs no padding in base64
-# Each after those that it imports.
-MODULES = (
-    "ort.js", "noise.js", "sampling.js", "decoding.js", "masks.js", "windows.js", "loudness.js",
-    "pipeline.js", "worker.js", "models.js", "widget.js", "palette.js", "picture.js", "grid.js", "player.js",
-    "wav.js", "knobs.js", "tokens.js", "listening.js", "settings.js", "page.js",
-)  # fmt: skip
+LOWEST_PLAYED, HIGHEST_PLAYED = 8_000, 96_000  # Hz; what every browser has to decode to
+ENTRIES = ("worker.js", "page.js")  # the first starts in the models' thread, the last in the page
+IMPORTED = r'from "\.[\w./]*/([\w.]+)"'
+LICENCES = ("LICENSE", "ThirdPartyNotices.txt")  # of the runtime
 STYLES = ("player.css", "grid.css", "style.css")
 
 
-def write_page(
-    bundle: str | os.PathLike, out: str | os.PathLike, graphs: Sequence[str], content: Mapping[str, object]
-) -> Path:
-    """Write the page that plays `graphs` of a bundle; returns its path.
+@dataclass(frozen=True)
+class Page:
+    """What a room has of its own on a page.
 
-    content: what the page's script is told of the models, as JSON. Raises InputError: for a bundle that is
-    damaged, incomplete, over LARGEST, or has its weights beside its graphs.
+    home: its folder in `web/`. title, says: what stands on top; how: over the knobs; verb: on the button.
+    graphs: those of the bundle that it plays. content: what its script is told of the models, as JSON.
+    own_first: whether its part of the page stands before the sound that is opened.
+    """
+
+    home: str
+    title: str
+    says: str
+    how: str
+    verb: str
+    graphs: Sequence[str]
+    content: Mapping[str, object]
+    own_first: bool = False
+
+
+def write_page(bundle: str | os.PathLike, out: str | os.PathLike, page: Page) -> Path:
+    """Write the page that plays a bundle; returns its path.
+
+    Raises InputError: for a bundle that is damaged, incomplete, over LARGEST, or has its weights beside its
+    graphs.
     """
     out = Path(out)
     check_outputs([out])
-    paths = _graph_files(Path(bundle), graphs)
-    script = _script()
-    style = "\n".join(_text(name) for name in STYLES)
+    paths = _graph_files(Path(bundle), page.graphs)
+    content = page.content | {"graphs": page.graphs, "about": _about(bundle, page.graphs)}
+    script = _script(page.home)
+    style = "\n".join(_text(name, page.home) for name in STYLES)
+    own = _text("own.html", page.home)
     parts = {
         "policy": _policy(script, style),
-        "title": "Vamp",
         "style": style,
-        "data": None,
+        "first": own if page.own_first else "",
+        "own": "" if page.own_first else own,
         "script": script,
+        **{name: html.escape(getattr(page, name)) for name in ("title", "says", "how", "verb")},
     }
     with written_whole(out) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
-        for piece in re.split(r"(\{\w+\})", _text("page.html")):
+        for piece in re.split(r"(\{\w+\})", _text("page.html", page.home)):
             name = piece.strip("{}")
-            if name == "data":
+            if piece == "{data}":
                 _write_data(file, paths, content)
             else:
                 file.write(parts.get(name, piece) if piece.startswith("{") else piece)
     return out
+
+
+def check_rate(sample_rate: int) -> None:
+    """Raise InputError for models at a rate (Hz) that no browser plays."""
+    if not LOWEST_PLAYED <= sample_rate <= HIGHEST_PLAYED:
+        raise InputError(
+            f"the models are at {sample_rate} Hz, and a page plays {LOWEST_PLAYED} to {HIGHEST_PLAYED}."
+        )
 
 
 def _graph_files(bundle: Path, graphs: Sequence[str]) -> dict[str, Path]:
@@ -86,12 +113,28 @@ def _graph_files(bundle: Path, graphs: Sequence[str]) -> dict[str, Path]:
     return paths
 
 
-def _text(name: str) -> str:
-    """A file of the page's own, wherever it lies."""
-    for home in (WEB, WEB / "runtime", WIDGETS):
-        if (home / name).is_file():
-            return (home / name).read_text(encoding="utf-8")
+def _text(name: str, home: str) -> str:
+    """A file of a room's page, wherever it lies."""
+    for folder in (WEB / home, WEB, WEB / "runtime", WIDGETS):
+        if (folder / name).is_file():
+            return (folder / name).read_text(encoding="utf-8")
     raise InputError(f"{WEB / name} is missing: the page is made from the course's folder.")
+
+
+def modules(home: str) -> dict[str, str]:
+    """The JavaScript of a room's page: name -> source, each behind those that it imports."""
+    found: dict[str, str] = {}
+
+    def add(name: str) -> None:
+        if name not in found:
+            text = _text(name, home)
+            for imported in re.findall(IMPORTED, text):
+                add(imported)
+            found[name] = text
+
+    for name in ENTRIES:
+        add(name)
+    return found
 
 
 def _as_json(content: object) -> str:
@@ -99,10 +142,9 @@ def _as_json(content: object) -> str:
     return json.dumps(content).replace("<", "\\u003c")
 
 
-def _script() -> str:
+def _script(home: str) -> str:
     """The one script of the page: all modules as strings, and what starts them."""
-    modules = [(name, _text(name)) for name in MODULES]
-    return f"const MODULES = {_as_json(modules)};\n{_text('loader.js')}"
+    return f"const MODULES = {_as_json(list(modules(home).items()))};\n{_text('loader.js', home)}"
 
 
 def _policy(script: str, style: str) -> str:
@@ -126,7 +168,7 @@ def _policy(script: str, style: str) -> str:
 def _write_data(file: TextIO, paths: Mapping[str, Path], content: Mapping[str, object]) -> None:
     """The page's data, each in an element that no browser runs."""
     file.write(f'<script type="application/json" id="bundle">{_as_json(content)}</script>\n')
-    licence = f"{_text('LICENSE')}\n\n{_text('ThirdPartyNotices.txt')}"
+    licence = "\n\n".join((WEB / "runtime" / name).read_text(encoding="utf-8") for name in LICENCES)
     file.write(f'<script type="application/json" id="runtime-licence">{_as_json(licence)}</script>\n')
     runtime = (WEB / "runtime" / "ort.wasm.gz").read_bytes()
     _write_element(file, "runtime", [base64.b64encode(runtime).decode()])
@@ -152,7 +194,7 @@ def _packed(path: Path) -> Iterator[str]:
     yield base64.b64encode(rest + squeeze.flush()).decode()
 
 
-def summary(bundle: str | os.PathLike, graphs: Sequence[str]) -> dict[str, str]:
+def _about(bundle: str | os.PathLike, graphs: Sequence[str]) -> dict[str, str]:
     """What a page says about its models: name -> one line that only shows characters."""
     manifest = load_manifest(bundle)
     stored, tools = manifest.get("precision"), manifest.get("tools")

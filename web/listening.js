@@ -7,9 +7,18 @@ import { WidgetModel } from "./widget.js";
 
 const HEIGHT = 176; // pixels of the picture
 
+/** Audio with silence behind it, up to so many samples. */
+function filled(audio, length) {
+  if (audio.length === length) return audio;
+  const result = new Float32Array(length);
+  result.set(audio);
+  return result;
+}
+
 export class Listening {
   constructor(root, sampleRate) {
-    Object.assign(this, { root, sampleRate, versions: [], pictures: new WeakMap(), dispose: () => {} });
+    Object.assign(this, { root, sampleRate, versions: [], length: 0, dispose: () => {} });
+    this.pictures = new WeakMap();
   }
 
   get player() {
@@ -21,44 +30,55 @@ export class Listening {
     return this.player.transport.current;
   }
 
-  /** Versions { name, audio } of one length. Where the length stays, what plays goes on. */
-  async show(versions, chosen) {
-    const goesOn = this.versions[0]?.audio.length === versions[0].audio.length;
-    this.versions = versions;
-    if (goesOn) {
+  /** Versions { name, audio }. What plays goes on where the length stays, or with `goesOn`. */
+  async show(versions, chosen, goesOn = false) {
+    const length = Math.max(...versions.map(({ audio }) => audio.length));
+    const isAsLong = this.length === length;
+    Object.assign(this, { versions, length });
+    if (isAsLong) {
       await this.player.transport.rearrange(() => this.sendAudio());
       this.model.set(
         "labels",
         versions.map(({ name }) => name),
       );
       await Promise.all(versions.map((_, index) => this.sendPicture(index)));
-    } else {
-      this.dispose();
-      this.root.replaceChildren();
-      this.model = new WidgetModel(
-        {
-          labels: versions.map(({ name }) => name),
-          sample_rate: this.sampleRate,
-          gain_db: 0,
-          message: "",
-          asks: false,
-        },
-        ({ want, index }) => (want === "audio" ? this.sendAudio() : this.sendPicture(index)),
-      );
-      this.dispose = player.render({ model: this.model, el: this.root });
-    }
+    } else await this.renew(goesOn);
     this.root.querySelectorAll(".course-player-version")[chosen].click();
   }
 
+  /** A player for another length, which plays where the one before was playing. */
+  async renew(goesOn) {
+    const before = goesOn ? this.player?.transport : null;
+    const [isPlaying, position, looping] = [before?.voices, before?.position ?? 0, before?.looping ?? false];
+    this.dispose();
+    this.root.replaceChildren();
+    this.pictures = new WeakMap();
+    this.model = new WidgetModel(
+      {
+        labels: this.versions.map(({ name }) => name),
+        sample_rate: this.sampleRate,
+        gain_db: 0,
+        message: "",
+        asks: false,
+      },
+      ({ want, index }) => (want === "audio" ? this.sendAudio() : this.sendPicture(index)),
+    );
+    this.dispose = player.render({ model: this.model, el: this.root });
+    Object.assign(this.player.transport, { offset: position, looping });
+    if (isPlaying) await this.player.transport.play();
+  }
+
   sendAudio() {
-    const buffers = this.versions.map(({ audio }) => new DataView(integers(audio).buffer));
+    const buffers = this.versions.map(({ audio }) => new DataView(integers(filled(audio, this.length)).buffer));
     this.model.receive({ have: "audio" }, buffers);
   }
 
   async sendPicture(index) {
+    if (!this.versions[index]) return; // there are fewer than there were
     const { audio, name } = this.versions[index];
     if (!this.pictures.has(audio)) {
-      this.pictures.set(audio, spectrogram(audio, this.sampleRate, this.root.clientWidth, HEIGHT));
+      const whole = filled(audio, this.length);
+      this.pictures.set(audio, spectrogram(whole, this.sampleRate, this.root.clientWidth, HEIGHT));
     }
     const { png, left, right } = await this.pictures.get(audio);
     if (this.versions[index]?.audio !== audio) return; // another has taken its place

@@ -3,14 +3,13 @@
 export class Cancelled extends Error {}
 
 export class Models {
-  /** spec: the numbers of bundle.json. runtime, graphs (by name): Blobs, gzip. */
-  constructor(spec, runtime, graphs) {
-    Object.assign(this, { spec, runtime, graphs, waiting: new Map(), count: 0 });
+  /** given: what the worker opens with: Blobs `runtime` and `graphs` (by name), gzip, and what its pipeline takes. */
+  constructor(given) {
+    Object.assign(this, { given, waiting: new Map(), count: 0 });
     this.start();
   }
 
   start() {
-    const { spec, runtime, graphs } = this;
     const worker = (this.worker = new Worker("./worker.js"));
     const here = new Promise((resolve, reject) => {
       worker.onmessage = resolve; // it says so when it can hear
@@ -22,7 +21,7 @@ export class Models {
     });
     this.opened = here.then(() => {
       worker.onmessage = ({ data }) => this.receive(data);
-      return this.ask("open", { spec, runtime, graphs });
+      return this.ask("open", this.given);
     });
     this.opened.catch(() => {}); // whoever waits for it is told
   }
@@ -52,16 +51,10 @@ export class Models {
     });
   }
 
-  /** Codes (Int32Array) of mono audio at the bundle's rate. */
-  async encode(audio) {
+  /** What the worker answers; onStep is told of each step on the way. */
+  async run(what, given, onStep) {
     await this.opened;
-    return this.ask("encode", { audio });
-  }
-
-  /** { audio, codes, mask, missingDb }; onStep is told of each step. */
-  async vamp(given, onStep) {
-    await this.opened;
-    return this.ask("vamp", given, onStep);
+    return this.ask(what, given, onStep);
   }
 
   /** Ends what is under way at once; the worker starts again. */

@@ -12,7 +12,7 @@ export function logSumExp(logits) {
 }
 
 /** The places of the values from the least to the largest, equal ones in the order they come in. */
-function ascending(values) {
+export function ascending(values) {
   const bits = new Uint32Array(values.map((value) => value + 0).buffer); // -0 + 0 is 0
   // As whole numbers, floats are in order once the sign is taken care of; the place goes below them.
   const keys = Float64Array.from(bits, (b, i) => ((b >>> 31 ? ~b : b | 0x80000000) >>> 0) * 2 ** 20 + i);

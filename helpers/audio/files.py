@@ -2,6 +2,7 @@
 
 import io
 import os
+import time
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
@@ -18,6 +19,7 @@ FILE_FORMATS = {".wav": ("WAV", "PCM_24"), ".flac": ("FLAC", "PCM_24"), ".ogg": 
 PIECE_FRAMES = 65536  # at once to and from a file; minutes of it crash libsndfile's Vorbis encoder
 BYTES_A_SAMPLE, LARGEST_WAV = 3, 2**32 - 2**16  # a WAV counts its bytes in 32 bits
 LARGEST_PIPE = 1 << 30  # bytes
+WRITER_SECONDS, WRITER_TRIES = 3, 30  # until somebody must have opened a named pipe to write
 LARGEST_SOUND = 1 << 30  # samples of all channels, six hours of one: a FLAC of a megabyte may claim days
 VORBIS_HIGHEST_RATE = 200_000  # Hz; above it libsndfile crashes instead of refusing
 
@@ -53,14 +55,33 @@ def load(path: str | os.PathLike) -> tuple[np.ndarray, int]:
 
 def _seekable(path: str | os.PathLike) -> BinaryIO:
     """A sound file to read in; what comes through a pipe is kept in memory, for headers are read twice."""
-    stream = _Watched(path, "rb")
-    if stream.seekable():
-        return stream
+    if Path(path).is_fifo():
+        first, stream = _opened_pipe(path)
+    else:
+        first, stream = b"", _Watched(path, "rb")
+        if stream.seekable():
+            return stream
     with io.BufferedReader(stream) as pipe:
-        content = pipe.read(LARGEST_PIPE + 1)
+        content = first + pipe.read(LARGEST_PIPE + 1 - len(first))
     if len(content) > LARGEST_PIPE:
         raise InputError(f"{path} gives more than {LARGEST_PIPE >> 20} MB; save it to a file first.")
     return io.BytesIO(content)
+
+
+def _opened_pipe(path: str | os.PathLike) -> tuple[bytes, io.FileIO]:
+    """What comes first through a named pipe, and the rest to be read. Raises InputError if nobody writes.
+
+    Opened as usual, a pipe waits for ever for somebody who writes.
+    """
+    pipe = io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+    for _ in range(WRITER_TRIES):
+        first = pipe.read(PIECE_FRAMES)  # b"": nobody writes; None: somebody will
+        if first != b"":
+            os.set_blocking(pipe.fileno(), True)
+            return first or b"", pipe
+        time.sleep(WRITER_SECONDS / WRITER_TRIES)
+    pipe.close()
+    raise InputError(f"nobody writes into the pipe {path}; name a file.")
 
 
 def check_suffix(path: str | os.PathLike) -> None:

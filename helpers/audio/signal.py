@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from helpers.support.arrays import fingerprint
 from helpers.support.config import shown
 from helpers.support.errors import InputError
 from helpers.support.libraries import library
@@ -132,3 +133,8 @@ def seconds_to_frames(seconds: float, sample_rate: int, hop: int) -> int:
         raise InputError(f"a time must be between 0 and {LONGEST:.0f} seconds, not {seconds:g}.")
     frames = seconds * positive("sample rate", sample_rate) / positive("hop", hop)
     return math.ceil(frames - 1e-6)  # 0.07 * 100 is a hair over 7 in floating point, and means 7
+
+
+def fingerprint_of(audio: np.ndarray, sample_rate: int) -> str:
+    """Hexadecimal SHA-256 of a sound, (N,), (channels, N) or (1, channels, N), at so many hertz."""
+    return fingerprint(as_batch(audio)[0], np.int64(sample_rate))

@@ -24,7 +24,7 @@ class Found:
     links: int = 0
 
 
-def find(source: Path, leave_out: Path) -> Found:
+def find(source: Path, leave_out: Path | None = None) -> Found:
     """All sounds below `source` but those in `leave_out`, by their names alone; hidden ones are left out.
 
     Links to files count as files. Links to directories are not followed: they may lead back, or anywhere.

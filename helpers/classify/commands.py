@@ -1,6 +1,7 @@
 """What the commands do with a classifier: `export`, `verify`, `classify`, and `batch` with a folder."""
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -8,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from helpers.batch import Work
+from helpers.batch.folder import SOUNDS, find
 from helpers.support import files
 from helpers.support.commands import Parser, add_models, from_bundle, graph_progress, progress, wrote_bundle
 from helpers.support.errors import InputError, plain
 
-ENDINGS = (".wav", ".flac", ".ogg", ".mp3")
 DIGITS = 7  # of a score in JSON: all that float32 has
 
 
@@ -93,8 +94,11 @@ def check_windows(window: float | None, hop: float | None) -> None:
         raise InputError("--hop goes with --window.")
 
 
-def classify(arguments: argparse.Namespace) -> None:
-    """Say what is to be heard in recordings, whole or window after window."""
+def classify(arguments: argparse.Namespace) -> int:
+    """Say what is to be heard in recordings, whole or window after window: 0 if all could be read, else 1.
+
+    Of several, one that cannot be read is a line, and the others go on. Raises InputError for a single one.
+    """
     check_windows(arguments.window, arguments.hop)
     if arguments.top < 1:
         raise InputError("--top should be at least 1.")
@@ -104,7 +108,14 @@ def classify(arguments: argparse.Namespace) -> None:
     found = []
     with progress(total=len(paths), unit="file") as bar:
         for path in paths:
-            said = list(heard(pipeline, path, arguments.window, arguments.hop))
+            try:
+                said = list(heard(pipeline, path, arguments.window, arguments.hop))
+            except InputError as error:
+                if len(paths) == 1:
+                    raise
+                bar.clear()
+                print(f"error: {plain(error)}", file=sys.stderr)
+                continue
             found.append({"file": str(path), "windows": said})
             bar.clear()
             print("\n".join(map(plain, lines(path, said, pipeline.labels, arguments.top))))
@@ -112,16 +123,20 @@ def classify(arguments: argparse.Namespace) -> None:
     if arguments.json:
         rate = pipeline.sample_rate
         files.write_json(arguments.json, {"sample_rate": rate, "labels": pipeline.labels, "files": found})
+    return 0 if len(found) == len(paths) else 1
 
 
 def recordings(inputs: Sequence[Path]) -> list[Path]:
     """The files named, and those in and below folders that are named. Raises InputError for an empty one."""
     paths = []
     for path in inputs:
-        inside = sorted(one for one in path.rglob("*") if one.suffix.lower() in ENDINGS and one.is_file())
-        if path.is_dir() and not inside:
-            raise InputError(f"{path} holds no recordings ({', '.join(ENDINGS)}).")
-        paths += inside if path.is_dir() else [path]
+        if not path.is_dir():
+            paths.append(path)
+            continue
+        inside = [path / name for name in find(path).sounds]
+        if not inside:
+            raise InputError(f"{path} holds no recordings ({', '.join(SOUNDS)}).")
+        paths += inside
     return paths
 
 

@@ -47,7 +47,12 @@ def read_labels(path: str | os.PathLike, n_labels: int) -> tuple[str, ...]:
     try:
         if column is not None and index is not None:
             rows = sorted(rows, key=lambda row: int(row[index]))
+            found, first = [int(row[index]) for row in rows], int(rows[0][index])
+            if first not in (0, 1) or found != list(range(first, first + n_labels)):
+                raise InputError(f"{path}: its index leaves out a number, or has one twice.")
         labels = tuple(row[column or 0].strip() for row in rows)
+    except InputError:
+        raise
     except (IndexError, ValueError) as error:
         raise InputError(f"{path}: a row has too few columns, or an index that is no number.") from error
     if not all(0 < len(label) <= LONGEST_LABEL for label in labels):

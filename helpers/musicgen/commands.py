@@ -1,4 +1,4 @@
-"""What the commands do with a MusicGen: `export`, `verify` and `generate`."""
+"""What the commands do with a MusicGen: `export`, `verify`, `page` and `generate`."""
 
 import argparse
 import contextlib
@@ -11,8 +11,16 @@ import numpy as np
 
 from helpers.batch import Work, encode_file, like_the_sound, one_array_of_codes
 from helpers.support import files
-from helpers.support.commands import Parser, add_models, from_bundle, graph_progress, progress, wrote_bundle
-from helpers.support.errors import InputError, plain
+from helpers.support.commands import (
+    Parser,
+    add_models,
+    from_bundle,
+    graph_progress,
+    progress,
+    wrote_bundle,
+    wrote_page,
+)
+from helpers.support.errors import plain
 
 NUMBERS = (  # options of `generate`: type, default, what it is called, what it means
     ("seconds", float, 10.0, "S", "of the whole, the prompt included"),
@@ -54,8 +62,11 @@ def verify(arguments: argparse.Namespace):
 
 
 def page(arguments: argparse.Namespace) -> None:
-    """There is no page for it yet. Raises InputError."""
-    raise InputError("a page plays a vampnet, and this bundle is a musicgen; play it with generate.")
+    """A bundle as one file that plays it in a browser."""
+    from helpers.musicgen.page import page_of
+    from helpers.page import write_page
+
+    print(wrote_page(write_page(arguments.bundle, arguments.out, page_of(arguments.bundle))))
 
 
 def add_options(command: argparse.ArgumentParser) -> None:

@@ -19,7 +19,7 @@ from helpers.musicgen.generation import Generation, OnStep
 from helpers.musicgen.past import Condition, Past
 from helpers.musicgen.spec import LONGEST_SECONDS, Spec, read_spec
 from helpers.runtime.cache import Cache
-from helpers.runtime.manifest import MANIFEST, load_manifest
+from helpers.runtime.manifest import load_manifest, unusable
 from helpers.runtime.sampling import Seed, seeds_of
 from helpers.runtime.session import open_graphs
 from helpers.runtime.stateful import StatefulLayout
@@ -73,10 +73,8 @@ class Pipeline:
         spec = read_spec(bundle)
         threads = n_cores() if threads is None else positive("threads", threads)
         graphs = open_graphs(bundle, dict.fromkeys(GRAPHS, threads), providers)
-        name = load_manifest(bundle).get("tokenizer")
-        if name is not None and (not isinstance(name, str) or Path(name).name != name):
-            raise InputError(f"{Path(bundle) / MANIFEST} has no usable 'tokenizer'; export it again.")
-        return cls(spec, graphs, Tokenizer(Path(bundle) / name, spec.vocab_size) if name else None)
+        path = tokenizer_of(bundle)
+        return cls(spec, graphs, path and Tokenizer(path, spec.vocab_size))
 
     # --- sound and codes
 
@@ -310,3 +308,11 @@ def _listed(texts: object) -> list[str | None]:
     if not all(one is None or isinstance(one, str) for one in several):
         raise InputError("a text is a string, or None for an item without one.")
     return several or [None]
+
+
+def tokenizer_of(bundle: str | os.PathLike) -> Path | None:
+    """The tokenizer's file of a bundle that has one. Raises InputError."""
+    name = load_manifest(bundle).get("tokenizer")
+    if name is not None and (not isinstance(name, str) or Path(name).name != name):
+        raise unusable(bundle, "tokenizer")
+    return Path(bundle) / name if name else None

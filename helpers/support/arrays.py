@@ -1,6 +1,7 @@
 """Arrays in files that may be a stranger's: never a pickle, and no more than such a file should hold."""
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -50,3 +51,12 @@ def _reading(path: str | os.PathLike, most_bytes: int) -> Iterator[np.ndarray | 
         raise InputError(f"{path}: its header claims a gigantic array.") from error
     except Exception as error:  # a damaged or hostile file can fail in any way; none of it was run
         raise InputError(f"{path} does not hold the array that is needed.") from error
+
+
+def fingerprint(*arrays: object) -> str:
+    """Hexadecimal SHA-256 of arrays: their types, shapes and values."""
+    digest = hashlib.sha256()
+    for array in map(np.asarray, arrays):
+        digest.update(f"{array.dtype.str} {array.shape} ".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -218,6 +218,11 @@ def wrote_bundle(bundle: Path, opset: int, precision: str) -> str:
     return plain(f"wrote {bundle}: {graphs}, opset {opset}, {precision}, {megabytes:.1f} MB")
 
 
+def wrote_page(page: Path) -> str:
+    """The line that says so."""
+    return plain(f"wrote {page}: {page.stat().st_size / 1e6:.1f} MB; open it in a browser")
+
+
 def leave(status: int) -> None:
     """End the process with this status."""
     if status == INTERRUPTED:

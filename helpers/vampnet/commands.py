@@ -12,13 +12,20 @@ import numpy as np
 from helpers.batch import Work, encode_file, like_the_sound, one_array_of_codes
 from helpers.support import files
 from helpers.support.arrays import load_array
-from helpers.support.commands import Parser, add_models, from_bundle, graph_progress, progress, wrote_bundle
+from helpers.support.commands import (
+    Parser,
+    add_models,
+    from_bundle,
+    graph_progress,
+    progress,
+    wrote_bundle,
+    wrote_page,
+)
 from helpers.support.errors import InputError, plain
 
 RULES = ("periodic", "width", "roll", "prefix", "suffix", "onsets", "beats", "random", "dropout", "codebooks")
 HOW = ("seed", "steps", "fine_steps", "temperature", "mask_temperature", "greedy", "typical_mass", "top_p")
 LARGEST_MASK = 1 << 28  # bytes
-HIGHEST_PLAYED = 96_000  # Hz; what every browser has to decode to
 NUMBERS = {  # options of `vamp`: type, default, what it is called, what it means
     "how to generate": (
         ("seed", int, 0, "N", "of the noise"),
@@ -74,25 +81,10 @@ def verify(arguments: argparse.Namespace):
 
 def page(arguments: argparse.Namespace) -> None:
     """A bundle as one file that plays it in a browser."""
-    from helpers.audio.loudness import LOWEST_METERED
-    from helpers.page import summary, write_page
-    from helpers.vampnet.pipeline import GRAPHS
-    from helpers.vampnet.spec import read_spec
-    from helpers.vampnet.vamp import PRESETS
+    from helpers.page import write_page
+    from helpers.vampnet.page import page_of
 
-    spec = read_spec(arguments.bundle)
-    if not LOWEST_METERED <= spec.sample_rate <= HIGHEST_PLAYED:
-        raise InputError(
-            f"the models are at {spec.sample_rate} Hz, and a page plays {LOWEST_METERED} to {HIGHEST_PLAYED}."
-        )
-    content = {
-        "spec": vars(spec),
-        "graphs": GRAPHS,
-        "presets": {name: vars(prompt) for name, prompt in PRESETS.items() if not prompt.onsets},
-        "about": summary(arguments.bundle, GRAPHS),
-    }
-    out = write_page(arguments.bundle, arguments.out, GRAPHS, content)
-    print(plain(f"wrote {out}: {out.stat().st_size / 1e6:.1f} MB; open it in a browser"))
+    print(wrote_page(write_page(arguments.bundle, arguments.out, page_of(arguments.bundle))))
 
 
 def add_options(command: argparse.ArgumentParser) -> None:

@@ -1,6 +1,5 @@
 """A vamp that can be made again: the sound, and beside it, as JSON, what it was made from."""
 
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -9,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from helpers import audio as sound
+from helpers.audio.signal import fingerprint_of
 from helpers.support import files
+from helpers.support.arrays import fingerprint
 from helpers.support.errors import InputError
 from helpers.vampnet.decoding import Settings
 from helpers.vampnet.pipeline import OnStep, Pipeline
@@ -34,7 +35,7 @@ class Take:
         self, pipeline: Pipeline, audio: np.ndarray, sample_rate: int, on_step: OnStep | None = None
     ) -> Vamp:
         """The vamp once more, from the same sound (channels, N). Raises InputError for another sound."""
-        if _of_sound(audio, sample_rate) != self.input:
+        if fingerprint_of(audio, sample_rate) != self.input:
             raise InputError(
                 "this is not the sound that the settings were saved with; open that one, "
                 "or give the mask and the settings to vamp_audio."
@@ -60,7 +61,7 @@ def save_take(
     _check_names(settings)
     wav, path = Path(f"{stem}.wav"), Path(f"{stem}.json")
     content = {
-        "input": _of_sound(audio, sample_rate),
+        "input": fingerprint_of(audio, sample_rate),
         "tokens": fingerprint(vamp.codes_out),
         "settings": dict(settings),
         "mask": ["".join(map(str, book)) for book in vamp.mask[0]],  # a line a codebook, to be read by eye
@@ -84,19 +85,6 @@ def load_take(path: str | os.PathLike) -> Take:
         raise InputError(f"{path} holds no settings of a vamp; name a file that save_take wrote.") from error
     _check_names(take.settings)
     return take
-
-
-def fingerprint(*arrays: object) -> str:
-    """Hexadecimal SHA-256 of arrays: their types, shapes and values."""
-    digest = hashlib.sha256()
-    for array in map(np.asarray, arrays):
-        digest.update(f"{array.dtype.str} {array.shape} ".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def _of_sound(audio: np.ndarray, sample_rate: int) -> str:
-    return fingerprint(sound.as_batch(audio)[0], np.int64(sample_rate))
 
 
 def _check_names(settings: Mapping[str, object]) -> None:

@@ -96,6 +96,20 @@ def test_files_and_folders(recordings, bundle, tmp_path, capsys):
     assert [line.rpartition("  ")[2] for line in said[1:3]] == [content["labels"][i] for i in best]
 
 
+def test_one_that_cannot_be_read_does_not_end_the_others(recordings, bundle, tmp_path, capsys):
+    folder = shutil.copytree(recordings, tmp_path / "folder")
+    (folder / "a broken one.wav").write_text("no sound")
+    (folder / "z.aiff").write_text("no sound either")  # what `batch` takes for a sound
+    out = tmp_path / "scores.json"
+    assert run("classify", folder, "--bundle", bundle, "--top", 1, "--json", out) == 1
+    said = capsys.readouterr()
+    errors = said.err.splitlines()
+    assert len(errors) == 2 and all(line.startswith("error: ") for line in errors)
+    assert "a broken one.wav" in errors[0] and "z.aiff" in errors[1]
+    names = [one["file"].rpartition("/")[2] for one in json.loads(out.read_text())["files"]]
+    assert names == ["a.wav", "b.flac"] and len(said.out.splitlines()) == 4
+
+
 def test_windows_and_pytorch_instead(recordings, bundle, tmp_path, capsys):
     found = []
     for source in (["--bundle", bundle], ["--checkpoints", MODEL]):

@@ -96,6 +96,8 @@ def test_labels(tmp_path, text, names):
 
 @pytest.mark.parametrize(
     "content", [b"", b"a\n", b"a\nb\nc\n", b"\xff\xfe\n\n", b"a,b\nc,d\n", b"index,label\nx,a\ny,b\n",
+                b"index,label\n0,a\n2,b\n",
+                b"index,label\n1,a\n1,b\n", b"index,label\n7,a\n8,b\n",
                 b"label\n\"\"\nb\n", b"x,label\n1\n2\n", b"label\n" + b"a" * 300 + b"\nb\n", b'"a\nb']
 )  # fmt: skip
 def test_labels_that_are_not(tmp_path, content):

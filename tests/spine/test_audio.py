@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -545,3 +546,23 @@ def test_importing_needs_only_numpy():
         f"print([name for name in {heavy} if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+# --- Pipes
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_pipe_is_read_or_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("helpers.audio.files.WRITER_SECONDS", 0.1)
+    sounds = np.linspace(-0.5, 0.5, 50_000, dtype=np.float32)
+    soundfile.write(tmp_path / "in.wav", sounds, 8000, subtype="FLOAT")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="nobody writes into the pipe"):
+        sound.load(tmp_path / "pipe")
+    monkeypatch.undo()
+    content = (tmp_path / "in.wav").read_bytes()  # more than a pipe holds at once
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=[content])
+    writer.start()
+    found, rate = sound.load(tmp_path / "pipe")
+    writer.join()
+    assert rate == 8000 and np.array_equal(found[0], sounds)

@@ -43,7 +43,7 @@ def notebook(heading, *code):
     return nbformat.v4.new_notebook(cells=cells + [nbformat.v4.new_code_cell(source) for source in code])
 
 
-@pytest.mark.parametrize("module", ["__init__", "kit", "originals", "scores"])
+@pytest.mark.parametrize("module", ["__init__", "kit", "originals", "scores", "serve"])
 def test_what_runs_before_anything_is_installed_needs_the_standard_library_only(module):
     statement = "import sys; sys.path = [p for p in sys.path if 'site-packages' not in p]; import teaching."
     command = [sys.executable, "-S", "-c", statement + module.replace("__init__", "scores")]

@@ -1,14 +1,14 @@
 // Runs cases in the page's modules, without a browser: JSON in on stdin, JSON out on stdout.
 
 import { readFileSync } from "node:fs";
-import { choose, cosineSchedule, nRemasked } from "../../web/decoding.js";
-import { loudness, matched, normalized } from "../../web/loudness.js";
-import { maskOf } from "../../web/masks.js";
+import { choose, cosineSchedule, nRemasked } from "../../web/vampnet/decoding.js";
+import { loudness, matched, normalized } from "../../web/vampnet/loudness.js";
+import { maskOf } from "../../web/vampnet/masks.js";
 import { Generator } from "../../web/noise.js";
 import { PALETTE } from "../../web/palette.js";
-import { Pipeline } from "../../web/pipeline.js";
+import { Pipeline } from "../../web/vampnet/pipeline.js";
 import { filterTopP, filterTypical } from "../../web/sampling.js";
-import { windows } from "../../web/windows.js";
+import { windows } from "../../web/vampnet/windows.js";
 
 const sum = (count, term) =>
   Array.from({ length: count }, (_, i) => term(i)).reduce((total, one) => total + one, 0);
@@ -20,7 +20,7 @@ function graphsOf(spec) {
     const [from, to] = [Math.max(0, t - context), Math.min(n, t + context + 1)];
     return sum(to - from, (i) => term(from + i));
   };
-  const encoder = async (audio) => {
+  const encoder = (audio) => {
     const n = audio.length / hop;
     const frame = (t) => sum(hop, (i) => Math.floor(audio[t * hop + i] * 100));
     const frames = Array.from({ length: n }, (_, t) => frame(t));
@@ -29,7 +29,7 @@ function graphsOf(spec) {
       return (((wide * (Math.floor(i / n) + 1)) % size) + size) % size;
     });
   };
-  const decoder = async (codes) => {
+  const decoder = (codes) => {
     const n = codes.length / books;
     const column = (t) => sum(books, (book) => (book + 1) * codes[book * n + t]);
     const frames = Array.from({ length: n }, (_, t) => around(t, n, spec.decoder_context, column));
@@ -40,7 +40,7 @@ function graphsOf(spec) {
   };
   const model =
     (predicted) =>
-    async (codes, [, given]) => {
+    (codes, [, given]) => {
       const n = codes.length / given;
       const column = (t) => sum(given, (book) => (book + 1) * codes[book * n + t]);
       const frames = Array.from({ length: n }, (_, t) => around(t, n, 1, column));
@@ -50,11 +50,12 @@ function graphsOf(spec) {
         return ((13 * place * place + 7919 * place) % 10007) / 1500 - 3;
       });
     };
+  const tensors = (graph) => async ({ data, shape }) => [{ data: graph(data, shape) }];
   return {
-    codec_encoder: encoder,
-    codec_decoder: decoder,
-    coarse: model(spec.n_coarse_codebooks),
-    c2f: model(books - spec.n_conditioning_codebooks),
+    codec_encoder: tensors(encoder),
+    codec_decoder: tensors(decoder),
+    coarse: tensors(model(spec.n_coarse_codebooks)),
+    c2f: tensors(model(books - spec.n_conditioning_codebooks)),
   };
 }
 

@@ -26,8 +26,8 @@ VAMP = """
 async ([text, mask, settings]) => {
   const { models } = document.body;
   const audio = new Float32Array(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
-  const codes = await models.encode(audio);
-  const made = await models.vamp({ audio, codes, mask: Uint8Array.from(mask), settings });
+  const codes = await models.run("encode", { audio });
+  const made = await models.run("vamp", { audio, codes, mask: Uint8Array.from(mask), settings });
   return [[...codes], [...made.codes], [...made.mask], textOf(made.audio)];
 }
 """
@@ -70,9 +70,9 @@ async ({ transport }, milliseconds) => {
 class Page:
     """A page as a person has it before them."""
 
-    def __init__(self, browser, path, width=1366, height=768, **options):
+    def __init__(self, browser, path, width=1366, height=768, ready="open or record", **options):
         context = browser.new_context(
-            viewport={"width": width, "height": height}, offline=True, accept_downloads=True, **options
+            viewport={"width": width, "height": height}, accept_downloads=True, **{"offline": True} | options
         )
         self.page, self.said = context.new_page(), []
         self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
@@ -81,8 +81,8 @@ class Page:
             "dialog", lambda dialog: (self.said.append(f"dialog: {dialog.message}"), dialog.dismiss())
         )
         self.page.add_init_script(TEXT_OF)
-        self.page.goto(path.as_uri())
-        self.until("open or record")
+        self.page.goto(path if isinstance(path, str) else path.as_uri())
+        self.until(ready)
 
     def until(self, text):
         """Until the bar says this."""
@@ -98,8 +98,8 @@ class Page:
         for name, value in values.items():
             self.page.locator(f"#knob-{name}").fill(str(value))
 
-    def vamp(self):
-        self.page.click("#vamp")
+    def make(self):
+        self.page.click("#make")
         self.until("^take")
 
     def saved(self, button, folder):
@@ -168,7 +168,7 @@ def test_a_sound_is_opened_painted_vamped_heard_and_saved(opened, wav, tmp_path,
     opened.page.mouse.up()
     assert opened.summary() != before
     opened.set(seed=5, steps=4)
-    opened.vamp()
+    opened.make()
 
     player = opened.player
     assert player.labels() == ["two seconds.wav", "take 1"] and player.ask("transport.current") == 1
@@ -198,7 +198,7 @@ def test_a_painted_place_is_kept_or_written(opened, wav, tmp_path):
     for key in ("Space", "Shift+ArrowRight", "Shift+ArrowDown"):
         canvas.press(key)
     opened.set(steps=1, fine_steps=1)
-    opened.vamp()
+    opened.make()
     mask = load_take(opened.saved("#save-settings", tmp_path)).mask[0]
     kept = {(0, 0), (0, 1), (1, 1), *((book, frame) for book in range(4) for frame in (0, mask.shape[1] - 1))}
     assert set(zip(*np.nonzero(mask == 0))) == kept  # what was painted, and the ends of what keeps anything
@@ -209,14 +209,14 @@ def test_the_result_goes_back_in(opened, wav, tmp_path):
     opened.page.get_by_role("button", name="outline").click()
     kept = opened.summary()
     opened.set(steps=1, fine_steps=1)
-    opened.vamp()
+    opened.make()
     opened.page.click("#feed")
     opened.until("^ready")
     assert opened.player.labels() == ["take 1"] and opened.summary() == kept
     opened.page.check("#again")
     opened.player.press("l")
     opened.player.play()
-    opened.page.click("#vamp")
+    opened.page.click("#make")
     opened.until("the model writes")
     opened.page.locator("#sound-name").get_by_text("take 3").wait_for(timeout=5 * MINUTE)
     opened.page.uncheck("#again")
@@ -231,7 +231,7 @@ def test_settings_come_back(opened, wav, tmp_path):
     opened.set(steps=2, fine_steps=1, temperature=1.5, top_p=0.9, seed=12)
     opened.page.check("#knob-greedy")
     opened.page.get_by_role("button", name="bridge").click()
-    opened.vamp()
+    opened.make()
     saved, shown = opened.saved("#save-settings", tmp_path), opened.summary()
     opened.set(steps=20, temperature=1, top_p=0, seed=1)
     opened.page.uncheck("#knob-greedy")
@@ -255,13 +255,13 @@ def test_cancel_ends_it_and_the_next_one_works(opened, tmp_path, pipeline):
     soundfile.write(tmp_path / "long.wav", audio, RATE, subtype="FLOAT")
     opened.open(tmp_path / "long.wav")
     opened.set(steps=48, fine_steps=12)
-    opened.page.click("#vamp")
+    opened.page.click("#make")
     opened.page.locator("#progress").wait_for()
     opened.page.click("#cancel")
     opened.until("cancelled")
     assert opened.page.locator("#cancel").is_hidden() and opened.player.labels() == ["long.wav"]
     opened.set(steps=1, fine_steps=1)
-    opened.vamp()
+    opened.make()
     take = load_take(opened.saved("#save-settings", tmp_path))
     assert take.gave(take.again(pipeline, audio[None], RATE))
 
@@ -270,7 +270,7 @@ def test_what_is_no_sound_is_told(opened, tmp_path):
     (tmp_path / "noise.wav").write_bytes(bytes(range(256)))
     opened.page.set_input_files("#file", tmp_path / "noise.wav")
     opened.until("no sound that the browser can read")
-    assert opened.page.locator("#keep").is_hidden() and opened.page.is_disabled("#vamp")
+    assert opened.page.locator("#keep").is_hidden() and opened.page.is_disabled("#make")
 
 
 def test_a_recording_is_a_sound(course_page, chromium):
@@ -306,7 +306,7 @@ def test_no_width_hides_anything(chromium, course_page, tmp_path, width):
     soundfile.write(tmp_path / "six.wav", clip(np.random.default_rng(1), 6 * RATE), RATE)
     page.open(tmp_path / "six.wav")
     page.set(steps=1, fine_steps=1)
-    page.vamp()
+    page.make()
     assert page.page.evaluate("document.documentElement.scrollWidth") <= width
     if width < 500:
         grid = page.page.locator(".course-grid")
@@ -325,8 +325,8 @@ def test_the_keyboard_reaches_everything(opened, wav):
         reached.add(opened.page.evaluate("document.activeElement.id || document.activeElement.tagName"))
         keyboard.press("Tab")
     assert {"file", "record", "feed", "again", "save-wav", "CANVAS", "knob-periodic", "knob-seed"} <= reached
-    assert {"knob-greedy", "new-seed", "settings-file", "vamp", "SUMMARY"} <= reached
-    opened.page.locator("#vamp").focus()
+    assert {"knob-greedy", "new-seed", "settings-file", "make", "SUMMARY"} <= reached
+    opened.page.locator("#make").focus()
     keyboard.press("Enter")
     opened.until("^take")
 

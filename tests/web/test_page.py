@@ -17,10 +17,12 @@ from refusals import refused
 from helpers import page
 from helpers.__main__ import main
 from helpers.support.files import ROOT
+from helpers.vampnet.page import page_of
 from helpers.vampnet.pipeline import GRAPHS
 from helpers.vampnet.vamp import PRESETS
 from teaching import kit
 
+HOMES = ("vampnet", "musicgen")
 HOSTILE = "</script><script>window.stolen = 1</script><img src=x onerror='stolen = 1'>\u2028<!--"
 
 
@@ -91,12 +93,19 @@ def test_a_page_is_made_alike_every_time(written, bundle, tmp_path):
     assert (tmp_path / "again.html").read_bytes() == written.read_bytes()
 
 
-def test_modules_come_after_those_that_they_import():
-    for place, name in enumerate(page.MODULES):
-        imported = re.findall(r'from "\./([\w.]+)"', page._text(name))
-        assert set(imported) <= set(page.MODULES[:place]), name
-    ours = {path.name for path in page.WEB.glob("*.js")} - {"loader.js"}
-    assert ours | {"ort.js", "grid.js", "player.js"} == set(page.MODULES)
+@pytest.mark.parametrize("home", HOMES)
+def test_modules_come_after_those_that_they_import(home):
+    found = page.modules(home)
+    for place, text in enumerate(found.values()):
+        imported = re.findall(r'"\.[\w./]*/([\w.]+\.js)"', text)
+        assert set(imported) <= {*list(found)[:place], "worker.js"}, list(found)[place]
+    assert list(found)[-1] == "page.js"
+
+
+def test_every_module_is_on_a_page():
+    ours = {path.name for path in page.WEB.glob("**/*.js") if "node_modules" not in path.parts}
+    used = {name for home in HOMES for name in page.modules(home)}
+    assert ours - {"loader.js"} == used - {"grid.js", "player.js"}
 
 
 def test_the_page_imports_nothing_heavy(bundle, tmp_path):
@@ -111,8 +120,8 @@ def test_it_travels_in_kits_and_wheels():
     assert "web" in kit.COURSE
     assert page.WEB / "runtime" / "ort.wasm.gz" in set(kit.course_files(ROOT, ROOT / "kit"))
     setup = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    assert {"web", "web.runtime"} <= set(setup["packages"]["find"]["include"])
-    assert {"web", "web.runtime"} <= set(setup["package-data"])
+    folders = {"web", "web.runtime", *(f"web.{home}" for home in HOMES)}
+    assert folders <= set(setup["packages"]["find"]["include"]) and folders <= set(setup["package-data"])
 
 
 def test_the_lock_names_no_other_registry():
@@ -121,7 +130,7 @@ def test_the_lock_names_no_other_registry():
     assert hosts <= {"registry.npmjs.org"}
     version = json.loads((page.WEB / "package.json").read_text())["devDependencies"]["onnxruntime-web"]
     assert json.loads(lock)["packages"]["node_modules/onnxruntime-web"]["version"] == version
-    assert version in page._text("ort.js")[:200]
+    assert version in page.modules("vampnet")["ort.js"][:200]
 
 
 # --- What may run in it
@@ -161,12 +170,6 @@ def one_line(capsys, *arguments):
     out, err = capsys.readouterr()
     assert out == "" and err.startswith("error: ") and err.count("\n") == 1 and err[:-1].isprintable()
     return err
-
-
-def test_a_musicgen_is_refused(tmp_path, capsys):
-    (tmp_path / "bundle.json").write_text('{"model": "musicgen"}')
-    assert "a page plays a vampnet" in one_line(capsys, tmp_path, "--out", tmp_path / "page.html")
-    assert not (tmp_path / "page.html").exists()
 
 
 @pytest.mark.parametrize("rate", [4000, 192_000])
@@ -215,5 +218,5 @@ def test_what_can_not_be_written_is_refused(bundle, tmp_path, capsys, out):
 def test_a_course_without_its_web_folder_says_so(bundle, tmp_path, monkeypatch):
     monkeypatch.setattr(page, "WEB", tmp_path / "web")
     with refused("is missing"):
-        page.write_page(bundle, tmp_path / "page.html", GRAPHS, {})
+        page.write_page(bundle, tmp_path / "page.html", page_of(bundle))
     assert not (tmp_path / "page.html").exists()

@@ -1,8 +1,8 @@
 // The course's mask editor: the sound's tokens, what of them is kept, and the model at work.
 
-import grid from "./grid.js";
-import { PALETTE } from "./palette.js";
-import { WidgetModel } from "./widget.js";
+import grid from "../grid.js";
+import { PALETTE } from "../palette.js";
+import { WidgetModel } from "../widget.js";
 
 const HINT = "drag over the grid to hide or to keep; or click on it, then arrow keys and space";
 

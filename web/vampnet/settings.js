@@ -1,25 +1,13 @@
 // A take's settings as JSON, in the form of helpers/vampnet/takes.py: Python can make the take again.
 
-async function fingerprint(...arrays) {
-  const parts = arrays.flatMap(({ type, shape, data }) => [
-    new TextEncoder().encode(`${type} ${shape} `),
-    data,
-  ]);
-  const digest = await crypto.subtle.digest("SHA-256", await new Blob(parts).arrayBuffer());
-  return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-function whole(values, shape) {
-  return { type: "<i8", shape, data: BigInt64Array.from(values, BigInt) };
-}
+import { fingerprint, ofSound, whole } from "../fingerprint.js";
 
 /** The text of a settings file for a take { input, mask, codes, settings }. */
 export async function written({ input, mask, codes, settings }, spec) {
-  const { n_codebooks: nBooks, sample_rate: rate } = spec;
+  const { n_codebooks: nBooks } = spec;
   const nFrames = mask.length / nBooks;
-  const sound = { type: "<f4", shape: `(1, ${input.length})`, data: input };
   const content = {
-    input: await fingerprint(sound, whole([rate], "()")),
+    input: await ofSound(input, spec.sample_rate),
     tokens: await fingerprint(whole(codes, `(1, ${nBooks}, ${nFrames})`)),
     settings,
     mask: Array.from({ length: nBooks }, (_, book) =>

@@ -2,8 +2,8 @@
 // arXiv 2307.04686): all masked tokens are sampled at once, the least certain are masked again, fewer at each
 // step. Codes (Int32Array) and masks (1 = generate) go codebook after codebook; MASK is the codebook size.
 
-import { Generator, gumbel } from "./noise.js";
-import { filterTopP, filterTypical, logSumExp } from "./sampling.js";
+import { Generator, gumbel } from "../noise.js";
+import { filterTopP, filterTypical, logSumExp } from "../sampling.js";
 
 const { fround } = Math;
 

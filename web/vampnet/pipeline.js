@@ -35,8 +35,7 @@ function fitted(audio, length) {
 
 export class Pipeline {
   /**
-   * spec: the numbers of bundle.json. graphs: name -> function of (array, shape) to a promise of the output's
-   * array; codes go in and come out as Int32Array.
+   * spec: the numbers of bundle.json. graphs: name -> function of tensors to a promise of tensors, see serving.js.
    */
   constructor(spec, graphs) {
     this.spec = spec;
@@ -85,7 +84,7 @@ export class Pipeline {
     const parts = [];
     for (const { begin, end, from, to } of windows(nFrames, evenSize(nFrames, longest), context)) {
       const piece = cut(input, rowsIn, begin * stepIn, end * stepIn);
-      const output = await this.graphs[graph](piece, [1, rowsIn, (end - begin) * stepIn]);
+      const output = await this.run(graph, piece, [1, rowsIn, (end - begin) * stepIn]);
       const n = output.length / rowsOut;
       parts.push(cut(output, rowsOut, from * stepOut, Math.min(n, to * stepOut)));
     }
@@ -199,8 +198,14 @@ export class Pipeline {
     }
   }
 
+  /** The array that comes out of a graph for one that goes in. */
+  async run(graph, data, shape) {
+    const [output] = await this.graphs[graph]({ data, shape });
+    return output.data;
+  }
+
   async logits(graph, codes, nBooks, nPredicted) {
-    const logits = await this.graphs[graph](codes, [1, nBooks, codes.length / nBooks]);
+    const logits = await this.run(graph, codes, [1, nBooks, codes.length / nBooks]);
     if (logits.length !== (codes.length / nBooks) * nPredicted * this.maskToken) {
       throw new Error(`${graph} gives logits of another shape than bundle.json says; export it again`);
     }

@@ -1,7 +1,7 @@
 // Masks: which tokens the model generates (1) and which it keeps (0), as helpers/vampnet/masks.py and Prompt
 // have them. A mask is a Uint8Array, codebook after codebook.
 
-import { Generator } from "./noise.js";
+import { Generator } from "../noise.js";
 
 const MASK_NOISE = 2; // tells the noise that draws a mask apart from the noise that draws tokens
 
