@@ -1,0 +1,71 @@
+"""The exercises' checks of Part III, held to what `test_checks` asks of all of them."""
+
+import pytest
+import torch
+
+import helpers.lesson.checks.ear as heard
+from helpers.lesson.checks.verdict import NOT_YET, RIGHT, WRONG
+
+
+def frames(n, window, hop, mirrored):
+    return (n if mirrored else n - window) // hop + 1
+
+
+def whisper(power, log=torch.log10, top=lambda x: x.amax((1, 2), keepdim=True), below=8):
+    logs = log(power.clamp(min=1e-10))
+    return (torch.maximum(logs, top(logs) - below) + 4) / 4
+
+
+# check, the right answer, wrong answers
+EXERCISES = [
+    (
+        heard.frames, frames,
+        [
+            lambda *given: frames(*given) - 1, lambda *given: frames(*given) + 1,
+            lambda n, window, hop, mirrored: frames(n, window, hop, not mirrored), lambda *_: 7,
+            lambda *_: 1.5,
+        ],
+    ),
+    (
+        heard.whisper, whisper,
+        [
+            lambda p: whisper(p, top=lambda x: x.max()), lambda p: whisper(p, lambda x: 10 * x.log10()),
+            lambda p: whisper(p, below=99), lambda p: whisper(p, torch.log), lambda p: whisper(p) + 1,
+            lambda p: p[0],
+        ],
+    ),
+    (
+        heard.same_ear, heard.box,
+        [
+            lambda x: heard.box(x)[:, 1:], lambda x: heard.box(x) + 0.5,
+            lambda x: 2 * heard.box(x) - heard.box(0 * x),
+            lambda x: heard.box(x).roll(1, 2), lambda x: heard.box(x.roll(1, 1)), lambda x: 1 / 0,
+        ],
+    ),
+]  # fmt: skip
+each_exercise = pytest.mark.parametrize(
+    ("check", "right", "wrong"), EXERCISES, ids=[check.__name__ for check, *_ in EXERCISES]
+)
+
+
+@each_exercise
+def test_a_stub_is_not_an_attempt(check, right, wrong):
+    stubs = [..., None, *([lambda *_: ..., lambda *_: None] if callable(right) else [])]
+    if isinstance(right, dict):
+        stubs.append(dict.fromkeys(right, ...))
+    if isinstance(right, tuple):
+        stubs.append((...,) * len(right))
+    assert {check(stub).state for stub in stubs} == {NOT_YET}
+
+
+@each_exercise
+def test_the_right_answer_is_right(check, right, wrong):
+    answer = check(right)
+    assert answer.state == RIGHT, answer
+
+
+@each_exercise
+def test_each_mistake_is_explained_in_its_own_words(check, right, wrong):
+    answers = [check(one) for one in wrong]
+    assert {answer.state for answer in answers} == {WRONG}, answers
+    assert len({answer.why for answer in answers}) == len(wrong) >= 3, [answer.why for answer in answers]
