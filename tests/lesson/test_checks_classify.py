@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import helpers.lesson.checks.ear as heard
+import helpers.lesson.checks.tagger as opened
 from helpers.lesson.checks.verdict import NOT_YET, RIGHT, WRONG
 
 
@@ -14,6 +15,35 @@ def frames(n, window, hop, mirrored):
 def whisper(power, log=torch.log10, top=lambda x: x.amax((1, 2), keepdim=True), below=8):
     logs = log(power.clamp(min=1e-10))
     return (torch.maximum(logs, top(logs) - below) + 4) / 4
+
+
+def read_off(shapes, rates=(32000, 16000, 8000)):
+    n_fft = shapes[opened.REAL][-1]
+    labels, wide = shapes["fc_audioset.weight"]
+    return rates[(1024, 512, 256).index(n_fft)], labels, wide
+
+
+def fold(weight, gamma, beta, mean, variance, eps, root=torch.sqrt):
+    scale = gamma / root(variance + eps)
+    return weight * scale[:, None, None, None], beta - mean * scale
+
+
+def fold_before(weight, gamma, beta, mean, variance, eps):
+    scale = gamma / (variance + eps).sqrt()
+    shift = beta - mean * scale
+    bias = (weight * shift[None, :, None, None]).sum((1, 2, 3))
+    return weight * scale[None, :, None, None], bias, -shift / scale
+
+
+def spoilt(function, place, how):
+    """The function with one of its answers changed."""
+
+    def changed(*given):
+        parts = list(function(*given))
+        parts[place] = how(parts[place])
+        return tuple(parts)
+
+    return changed
 
 
 # check, the right answer, wrong answers
@@ -40,6 +70,29 @@ EXERCISES = [
             lambda x: heard.box(x)[:, 1:], lambda x: heard.box(x) + 0.5,
             lambda x: 2 * heard.box(x) - heard.box(0 * x),
             lambda x: heard.box(x).roll(1, 2), lambda x: heard.box(x.roll(1, 1)), lambda x: 1 / 0,
+        ],
+    ),
+    (
+        opened.read_off, read_off,
+        [
+            spoilt(read_off, 0, lambda rate: 44100), spoilt(read_off, 1, lambda labels: labels + 1),
+            spoilt(read_off, 2, lambda wide: 2 * wide), lambda shapes: 32000,
+        ],
+    ),
+    (
+        opened.fold, fold,
+        [
+            spoilt(fold, 1, lambda bias: 0 * bias), lambda *given: fold(*given[:5], 0.0, root=lambda x: x),
+            spoilt(fold, 0, lambda weight: 2 * weight), lambda *given: fold(*given)[0],
+            spoilt(fold, 1, lambda bias: bias[:2]),
+        ],
+    ),
+    (
+        opened.fold_before, fold_before,
+        [
+            spoilt(fold_before, 2, lambda value: 0 * value), spoilt(fold_before, 2, lambda value: -value),
+            spoilt(fold_before, 1, lambda bias: 0 * bias), spoilt(fold_before, 0, lambda weight: 2 * weight),
+            lambda *given: fold_before(*given)[:2],
         ],
     ),
 ]  # fmt: skip
