@@ -4,8 +4,23 @@ import pytest
 import torch
 
 import helpers.lesson.checks.ear as heard
+import helpers.lesson.checks.night as listened
 import helpers.lesson.checks.tagger as opened
 from helpers.lesson.checks.verdict import NOT_YET, RIGHT, WRONG
+
+
+def spans(starts, yes, window, joined=lambda start, end: start <= end):
+    found = []
+    for start in (start for start, one in zip(starts, yes) if one):
+        if found and joined(start, found[-1][1]):
+            found[-1] = (found[-1][0], start + window)
+        else:
+            found.append((start, start + window))
+    return found
+
+
+def threshold(scores, present, share, least):
+    return listened.our_threshold(scores, present, share, least)
 
 
 def frames(n, window, hop, mirrored):
@@ -48,6 +63,27 @@ def spoilt(function, place, how):
 
 # check, the right answer, wrong answers
 EXERCISES = [
+    (
+        listened.spans, spans,
+        [
+            lambda *given: spans(*given, joined=lambda start, end: False),
+            lambda *given: [(start, end - 1) for start, end in spans(*given)],
+            lambda *given: [(0, 1)], lambda *given: [1],
+        ],
+    ),
+    (
+        listened.rare, (313.6, 0.0826),
+        [(25.92, 0.9), (287.7, 0.9), (28800, 0.9), (7, 0.9), (313.6, 8.26), (313.6, 0.9), (313.6, 0.917),
+         (313.6, 0.5), 313.6],
+    ),
+    (
+        listened.threshold, threshold,
+        [
+            lambda s, p, share, least: threshold(s, p, 0.5, least), lambda *_: 1.0, lambda *_: 0.0,
+            lambda s, p, share, least: threshold(s, p, share, least) if share == 0.5 else None,
+            lambda s, p, share, least: threshold(s, p, share, least) or 1.0,
+        ],
+    ),
     (
         heard.frames, frames,
         [
