@@ -1,12 +1,27 @@
 """The exercises' checks of Part III, held to what `test_checks` asks of all of them."""
 
+import numpy as np
 import pytest
 import torch
 
+import helpers.lesson.checks.bits as few
 import helpers.lesson.checks.ear as heard
 import helpers.lesson.checks.night as listened
 import helpers.lesson.checks.tagger as opened
 from helpers.lesson.checks.verdict import NOT_YET, RIGHT, WRONG
+
+
+def as_bytes(values, step, zero, highest, whole=np.round):
+    return np.clip(whole(values / np.float32(step)) + zero, 0, highest)
+
+
+def straight(x, slope=lambda x: x.clamp(0, 15)):
+    return slope(x) + (x.round().clamp(0, 15) - slope(x)).detach()
+
+
+def fixed_point(factor, more=0):
+    multiplier, shift = few.our_fixed_point(factor)
+    return (multiplier << more if more > 0 else multiplier >> -more), shift + more
 
 
 def spans(starts, yes, window, joined=lambda start, end: start <= end):
@@ -129,6 +144,31 @@ EXERCISES = [
             spoilt(fold_before, 2, lambda value: 0 * value), spoilt(fold_before, 2, lambda value: -value),
             spoilt(fold_before, 1, lambda bias: 0 * bias), spoilt(fold_before, 0, lambda weight: 2 * weight),
             lambda *given: fold_before(*given)[:2],
+        ],
+    ),
+    (
+        few.as_bytes, as_bytes,
+        [
+            lambda x, step, zero, most: np.round(x / np.float32(step)) + zero,
+            lambda *given: as_bytes(*given, whole=lambda x: np.floor(x + 0.5)),
+            lambda *given: as_bytes(*given, whole=np.floor), lambda *given: as_bytes(*given)[:3],
+            lambda x, step, zero, most: np.clip(np.round(x / np.float32(step)), 0, most) + zero,
+            lambda x, *given: 0 * x,
+        ],
+    ),
+    (
+        few.straight, straight,
+        [
+            lambda x: x.round().clamp(0, 15), lambda x: straight(x, lambda x: x), lambda x: x,
+            lambda x: straight(x.detach()), lambda x: straight(x, lambda x: 2 * x.clamp(0, 15)),
+            lambda x: x[:2],
+        ],
+    ),
+    (
+        few.fixed_point, few.our_fixed_point,
+        [
+            lambda f: fixed_point(f, 1), lambda f: fixed_point(f, -1), lambda f: (few.LOWEST, 31),
+            lambda f: (few.LOWEST, -1), lambda f: f,
         ],
     ),
 ]  # fmt: skip
