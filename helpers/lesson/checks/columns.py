@@ -1,27 +1,24 @@
 """Checks of notebook 10, Music one token at a time."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
-from helpers.lesson.checks.verdict import NotYet, Wrong, called, exercise, whole_number
+from helpers.lesson.checks.verdict import Wrong, called, exercise, whole_number
 from helpers.musicgen.decoding import delayed
 
 PATTERNS = ((0, 1, 2, 3), (0, 0, 1, 1), (0, 2, 2), (0,))
-SPEECH = {"delayed": 5 * 86 + 15, "one after the other": 5 * 86 * 9, "first frame": 16}
-SLIPS = {  # wrong answer -> why
-    "delayed": {
-        5 * 86: "the late books still have something to say when book 0 is through.",
-        5 * 86 + 16: "the first column is given, not written.",
-        5 * 86 + 8: "eight is the number of late books, or the smallest of their delays; which one counts?",
-    },
-    "one after the other": {5 * 86: "that is one step a frame.", 5 * 86 * 8: "book 0 takes steps too."},
-    "first frame": {
-        15: "with fifteen steps the last book has still nothing of the first frame.",
-        9: "the nine tokens of a frame are not written in nine steps in a row here.",
-        1: "one step writes one token of it.",
-    },
-}
+SPEECH = (0, *range(8, 16))
+CUTS = (  # delays, how many of the lowest books, columns so far
+    ((0, 1, 2, 3), 4, 9),
+    ((0, 1, 2, 3), 2, 9),
+    (SPEECH, 1, 12),
+    (SPEECH, 3, 12),
+    ((0, 0, 1, 1), 4, 6),
+    ((1, 0, 2), 2, 6),
+    ((0, 1, 2, 3), 4, 3),
+    (SPEECH, 9, 4),
+)
 
 
 @exercise
@@ -64,16 +61,30 @@ def complete(function: Callable[[int, int, int], int]) -> str:
 
 
 @exercise
-def speech_steps(answers: Mapping[str, int]) -> str:
-    """Steps of a model with nine books and delays up to 15."""
-    if not isinstance(answers, Mapping) or set(answers) != set(SPEECH):
-        raise Wrong(f"the answer is a dictionary with the keys {', '.join(SPEECH)}.")
-    if ... in answers.values():
-        raise NotYet
-    for name, right in SPEECH.items():
-        answer = whole_number(answers[name])
-        if answer in SLIPS[name]:
-            raise Wrong(f"{name}: {SLIPS[name][answer]}")
-        if answer != right:
-            raise Wrong(f"{name}: it is not {answer}.")
-    return "a long delay costs nothing but a late first sound."
+def early(function: Callable[[np.ndarray, list[int], int], np.ndarray]) -> str:
+    """Columns so far (K, C), delays, how many of the lowest books -> their complete frames, (books, n)."""
+    rng = np.random.default_rng(1)
+    for delays, books, n_columns in CUTS:
+        codes = rng.integers(0, 50, (len(delays), n_columns))
+        columns = delayed(codes[None], delays, 50)[0, :, :n_columns]
+        asked = f"{n_columns} columns, delays {delays}, the lowest {books}"
+        answer = called(function, columns.copy(), list(delays), books)
+        if not isinstance(answer, np.ndarray) or answer.ndim != 2 or len(answer) != books:
+            was = answer.shape if isinstance(answer, np.ndarray) else type(answer).__name__
+            raise Wrong(f"{asked}: the answer is an array ({books}, n), not {was}.")
+        n = {latest: max(0, n_columns - 1 - latest) for latest in (max(delays), delays[books - 1])}
+        right = codes[:books, : max(0, n_columns - 1 - max(delays[:books]))]
+        if answer.shape != right.shape:
+            raise Wrong(f"{asked}: {_why_so_many(answer.shape[1], right.shape[1], *n.values())}")
+        if not np.array_equal(answer, right):
+            book = int((answer != right).any(1).argmax())
+            raise Wrong(f"{asked}: so many frames are complete, but book {book} has other tokens in them.")
+    return "one book after a step, three after ten, all nine after sixteen: rough first, and fine later."
+
+
+def _why_so_many(found: int, right: int, *others: int) -> str:
+    if found == right + 1:
+        return "one frame too many: the first column was given, and holds nothing."
+    if found in others:
+        return f"{found} frames: which of these books comes last, and do the others matter?"
+    return f"{found} frames are not what is complete."

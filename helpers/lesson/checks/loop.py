@@ -6,6 +6,24 @@ import numpy as np
 
 from helpers.lesson.checks.verdict import NotYet, Wrong, called, close, exercise, number
 
+VERDICTS = ("same", "tie", "mistake")
+ALIKE = ([3.0, 1.0, 0.0], [2.9, 1.2, 0.0])  # the two runs' logits at one place
+CLOSE, CLOSER_THAN_TWICE = ([3.0, 2.95, 0.0], [2.9, 3.0, 0.0]), ([3.0, 2.85, 0.0], [2.9, 2.95, 0.0])
+FAR, FARTHER = ([3.0, 2.7, 0.0], [2.7, 3.0, 0.0]), ([9.0, 1.0, 0.0], [1.0, 9.0, 0.0])
+PARTINGS = (  # steps of two books, the verdict at a tolerance of 0.1, and what is special
+    ([(ALIKE, ALIKE)] * 3, ("same", None), "both choose the same tokens everywhere"),
+    ([(ALIKE, ALIKE), (ALIKE, CLOSE)], ("tie", 1), "a lead of 0.05, and a tolerance of 0.1"),
+    (
+        [(CLOSER_THAN_TWICE, ALIKE)] * 2,
+        ("tie", 0),
+        "a lead of 0.15: one may fall, the other rise, by 0.1 each",
+    ),
+    ([(ALIKE, ALIKE), (FAR, ALIKE)], ("mistake", 1), "a lead of 0.3, and a tolerance of 0.1"),
+    ([(ALIKE, CLOSE), (FARTHER, FARTHER)], ("tie", 0), "a lead of 8, but after they have parted"),
+    ([(ALIKE, ALIKE), (CLOSE, FARTHER)], ("mistake", 1), "two books part at once, one by a lead of 8"),
+    ([(ALIKE, ALIKE), (FARTHER, CLOSE)], ("mistake", 1), "two books part at once, the first by a lead of 8"),
+)
+
 
 @exercise
 def min_p(function: Callable[[np.ndarray, float], np.ndarray]) -> str:
@@ -50,19 +68,18 @@ def guidance_forms(answer: tuple[float, float]) -> str:
 
 
 @exercise
-def verdict(function: Callable[[np.ndarray, np.ndarray, float], str]) -> str:
-    """'same', 'tie' or 'mistake' of two runtimes' logits (V,) that rounding moves by up to a tolerance."""
-    cases = (
-        ([3, 1, 0], [2.9, 1.2, 0], "same", "both choose the first token"),
-        ([3.0, 2.95, 0], [2.9, 3.0, 0], "tie", "a lead of 0.05, and a tolerance of 0.1"),
-        ([3.0, 2.85, 0], [2.9, 2.95, 0], "tie", "a lead of 0.15: one may fall, the other rise, by 0.1 each"),
-        ([3.0, 2.7, 0], [2.7, 3.0, 0], "mistake", "a lead of 0.3, and a tolerance of 0.1"),
-        ([9.0, 1, 0], [1.0, 9, 0], "mistake", "a lead of 8"),
-    )
-    for a, b, right, what in cases:
-        answer = called(function, np.array(a, float), np.array(b, float), 0.1)
-        if answer not in ("same", "tie", "mistake"):
-            raise Wrong(f"the function returned {answer!r}; it should be 'same', 'tie' or 'mistake'.")
-        if answer != right:
-            raise Wrong(f"{what}: that is no {answer!r}.")
+def verdict(function: Callable[[np.ndarray, np.ndarray, float], tuple[str, int | None]]) -> str:
+    """Two greedy runs' logits (steps, books, V), which rounding moves by up to a tolerance -> (which, step).
+
+    which: "same", "tie" or "mistake"; step: where they part, None if they do not.
+    """
+    for places, right, what in PARTINGS:
+        a, b = (np.array(one, float) for one in zip(*(zip(*step) for step in places)))
+        answer = called(function, a, b, 0.1)
+        if not isinstance(answer, tuple) or len(answer) != 2 or answer[0] not in VERDICTS:
+            raise Wrong(f"return a pair, such as ('tie', 7); the function returned {answer!r}.")
+        if answer[0] != right[0]:
+            raise Wrong(f"{what}: that is no {answer[0]!r}.")
+        if answer[1] != right[1]:
+            raise Wrong(f"{what}: the step is not {answer[1]}.")
     return "now a parting of two runs is a finding, and no riddle."

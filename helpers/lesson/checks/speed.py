@@ -6,7 +6,8 @@ from helpers.lesson.checks.verdict import NotYet, Wrong, called, close, exercise
 from helpers.musicgen.limits import NLL
 
 WORDS = (50 / 3.5, 50 / 14)  # a second, in 4 bit and in float16
-SERVER = (20 / 1.72, 16 * 20 / 2.02)  # columns a second for one listener, and for sixteen in all
+BYTES, WEIGHTS, PAST = 200 / 50, 1.7, 0.02  # GB: read in the time of a column, and what there is to read
+SERVED = (57, 89)  # listeners with two pasts each, with weights in float32 and in 8 bit
 
 
 def _pair(answer: object, called_so: str) -> tuple[float, float]:
@@ -57,24 +58,25 @@ def choose(function: Callable[[Mapping[str, Mapping[str, float]]], str]) -> str:
 
 
 @exercise
-def server(answer: tuple[float, float]) -> str:
-    """Columns a second for one listener, and for sixteen in all."""
-    alone, together = _pair(answer, "alone, all sixteen")
-    if not close(alone, SERVER[0]):
-        if close(alone, 20 / 1.7):
-            raise Wrong("the listener's past is read at every step as well.")
-        raise Wrong("alone: a step reads weights and one past; how many such steps does 20 GB a second give?")
+def server(answer: tuple[int, int]) -> str:
+    """How many listeners a server has the time for: with weights in float32, and in 8 bit."""
+    whole, small = _pair(answer, "in float32, in 8 bit")
     explain(
-        together,
+        whole,
         {
-            "that is how many steps; each writes a column for every listener.": 20 / 2.02,
-            "sixteen times one alone would need sixteen times the reading; the weights are shared.": (
-                16 * SERVER[0]
-            ),
-            "each listener has a past of its own.": 16 * 20 / 1.72,
-            "that is as if the weights were read for each of them.": SERVER[0],
+            "in float32: guidance asks twice, and each listener has two pasts.": 115,
+            "in float32: the weights are read as well, at every step.": 100,
         },
     )
-    if not close(together, SERVER[1]):
-        raise Wrong("alone is right; with sixteen a step reads the weights once, and sixteen pasts.")
-    return "nearly fourteen times as much music from one memory."
+    for given, right, weights in ((whole, SERVED[0], WEIGHTS), (small, SERVED[1], WEIGHTS / 4)):
+        if right < given <= right + 1:
+            raise Wrong(f"with {given:g} listeners a step takes longer than a column lasts.")
+        if given != right and close(given, (BYTES - weights) / PAST):
+            raise Wrong("with guidance there are two pasts for a listener in 8 bit too.")
+    if whole != SERVED[0]:
+        raise Wrong("in float32: how much can be read in the time of one column? What of it is the weights?")
+    if close(small, (BYTES - WEIGHTS / 4) / (2 * PAST / 4)):
+        raise Wrong("in 8 bit: only the weights shrink; the pasts stay as they are.")
+    if small != SERVED[1]:
+        raise Wrong("float32 is right; with 8 bit the weights are a quarter, and the rest is left for pasts.")
+    return "a quarter of the weights, and not four times the listeners: the pasts are what is read by then."

@@ -1,16 +1,16 @@
 """Checks of notebook 12, State."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from helpers.lesson.checks.verdict import NotYet, Wrong, called, close, exercise, explain, number
+from helpers.lesson.checks.verdict import Wrong, called, close, exercise, explain, number
 
 LAYERS, HEADS, HEAD_SIZE, POSITIONS = 32, 8, 128, 4096  # of the language model in exercise 2
-CASES = {"first": "looks ahead", "second": "forgets the past", "third": "ignores the text"}
-FAILURES = (*CASES.values(), "special token one off", "reads another column")
+DIAGNOSES = ("right", "looks ahead", "forgets the past", "ignores the text")
+BOOKS, TOKENS, TEXT_WIDTH, ROUNDING = 4, 50, 8, 1e-6
 SPLITS = ((1, 1, 1, 1, 1, 1), (4, 1, 1), (2, 3, 1), (6,))
 
 
@@ -99,16 +99,38 @@ def _same(one: Tensor, other: Tensor) -> bool:
 
 
 @exercise
-def diagnosis(answers: Mapping[str, str]) -> str:
-    """Which failure each of three reports is about: {"first": name, ...}."""
-    if not isinstance(answers, Mapping) or set(answers) != set(CASES):
-        raise Wrong(f"the answer is a dictionary with the keys {', '.join(CASES)}.")
-    if ... in answers.values():
-        raise NotYet
-    for answer in answers.values():
-        if answer not in FAILURES:
-            raise Wrong(f"{answer!r} is none of the failures: {', '.join(FAILURES)}.")
-    wrong = [name for name, failure in CASES.items() if answers[name] != failure]
-    if wrong:
-        raise Wrong(f"the {wrong[0]} report has another cause: which measurement in it decides?")
-    return "each by one measurement, and none by looking at logits of a first pass."
+def diagnose(function: Callable[[Callable], str]) -> str:
+    """A model -> one of DIAGNOSES; the model is `patient`'s, whatever is asked of it."""
+    for illness in DIAGNOSES:
+        answer = called(function, patient(illness))
+        if answer not in DIAGNOSES:
+            raise Wrong(f"the answer was {answer!r}, which is none of {', '.join(DIAGNOSES)}.")
+        if answer == illness:
+            continue
+        if illness == "right":
+            raise Wrong(f"a healthy one was told that it {answer}: what does rounding change?")
+        what = "was found right" if answer == "right" else f"was told that it {answer}"
+        raise Wrong(f"one that {illness} {what}: what does your measurement give for this one, and why?")
+    return "three measurements, and each shows one cause alone."
+
+
+def patient(illness: str) -> Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]:
+    """A small causal model with one of DIAGNOSES: columns (4, S), text (8,), past -> logits (4, S, 50), past.
+
+    Each column adds to those after it, less and less; all numbers are off by a rounding, otherwise each time.
+    """
+    rows, heads = _random(TOKENS, 16, seed=3), _random(BOOKS, 16, TOKENS, seed=4)
+    words, noise = _random(TEXT_WIDTH, 16, seed=5), torch.Generator().manual_seed(6)
+
+    def model(columns: Tensor, text: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
+        every = columns if past is None else torch.cat([past, columns], dim=1)
+        read = columns if illness == "forgets the past" else every
+        apart = torch.arange(read.shape[1])
+        shares = 0.8 ** (apart[:, None] - apart).abs()
+        heard = (shares if illness == "looks ahead" else shares.tril()) @ rows[read].sum(0)
+        said = torch.zeros(16) if illness == "ignores the text" else text @ words
+        logits = torch.tanh((heard + said) / 8) @ heads
+        logits = logits + ROUNDING * torch.randn(logits.shape, generator=noise)
+        return logits[:, -columns.shape[1] :], every
+
+    return model
