@@ -40,7 +40,7 @@ from helpers.musicgen.names import (
     LanguageNames,
     Names,
 )
-from helpers.musicgen.spec import Spec
+from helpers.musicgen.spec import Spec, is_a_window
 from helpers.musicgen.text_encoder import TextConfig
 from helpers.support.config import integer, is_whole, shown
 from helpers.support.errors import InputError
@@ -96,7 +96,7 @@ class Sources:
                 f"{self.codec.path} has {codec.n_codebooks} codebooks of {codec.codebook_size}, the language "
                 f"model {books} of {language.codebook_size} a channel: they don't belong together."
             )
-        if not self.spec().has_a_window:
+        if not is_a_window(self.layout.max_seconds, codec.sample_rate, codec.hop):
             raise InputError(
                 f"{self.language.path} is made for {self.layout.max_seconds:g} seconds at once: no window is "
                 "shorter than two frames, or longer than a day."

@@ -51,10 +51,10 @@ class Spec:
         """Whole frames a second, as the models count them."""
         return max(1, self.sample_rate // self.hop)
 
-    @property
-    def has_a_window(self) -> bool:
-        """Whether what it was trained on is as long as a window can be: the next one goes on from it."""
-        return 2 <= self.max_seconds * self.frame_rate and self.max_seconds <= LONGEST_SECONDS
+
+def is_a_window(max_seconds: float, sample_rate: int, hop: int) -> bool:
+    """Whether what a model was trained on is as long as a window can be: the next one goes on from it."""
+    return 2 <= max_seconds * max(1, sample_rate // hop) and max_seconds <= LONGEST_SECONDS
 
 
 def read_spec(bundle: str | os.PathLike) -> Spec:
@@ -71,6 +71,6 @@ def read_spec(bundle: str | os.PathLike) -> Spec:
     if not whole or len(delays) != counts["n_codebooks"] or len(delays) % counts["channels"]:
         raise unusable(bundle, "delays")
     spec = Spec(**counts, text_padding=padding, max_seconds=seconds, delays=tuple(delays))
-    if not spec.has_a_window:
+    if not is_a_window(spec.max_seconds, spec.sample_rate, spec.hop):
         raise unusable(bundle, "max_seconds")
     return spec

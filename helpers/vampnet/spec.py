@@ -36,9 +36,7 @@ class Spec:
 
 
 LONGEST = 1 << 26  # samples of context: 25 minutes
-LONGEST_CHUNK = (
-    1 << 13
-)  # frames; short ones are filled up to it, so a gigantic one would never come to an end
+LONGEST_CHUNK = 120  # seconds; short ones are filled up to it, so a gigantic one would never come to an end
 MAY_BE_ZERO = ("n_conditioning_codebooks", "encoder_context", "decoder_context")
 
 
@@ -50,7 +48,7 @@ def read_spec(bundle: str | os.PathLike) -> Spec:
     if (
         max(spec.n_coarse_codebooks, spec.n_conditioning_codebooks + 1) > spec.n_codebooks
         or longest > LONGEST
-        or max(spec.coarse_chunk, spec.c2f_chunk) > LONGEST_CHUNK
+        or max(spec.coarse_chunk, spec.c2f_chunk) * spec.hop > LONGEST_CHUNK * spec.sample_rate
     ):
         raise InputError(f"{Path(bundle) / MANIFEST} describes no possible model; export it again.")
     return spec

@@ -390,7 +390,12 @@ def test_a_manifest_with_a_senseless_value_is_refused(copied, field, value):
 
 @pytest.mark.parametrize(
     "entries",
-    [{"n_coarse_codebooks": 99}, {"n_conditioning_codebooks": 99}, {"hop": 1 << 20, "encoder_context": 99}],
+    [
+        {"n_coarse_codebooks": 99},
+        {"n_conditioning_codebooks": 99},
+        {"hop": 1 << 20, "encoder_context": 99},
+        {"coarse_chunk": 10**7},
+    ],
     ids=str,
 )
 def test_a_manifest_of_an_impossible_model_is_refused(copied, entries):
