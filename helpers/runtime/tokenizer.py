@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers.support.errors import InputError, first_line
+from helpers.support.files import parse_json
 from helpers.support.libraries import library
 
 END, PADDING = 1, 0  # T5's ids for the end of a text, and for what fills up a shorter one
@@ -46,7 +46,7 @@ class Tokenizer:
             if is_sentencepiece:
                 pieces = package.SentencePieceProcessor(model_proto=content)
                 return lambda text: [*pieces.encode(text), END]
-            _check_tables(json.loads(content).get("normalizer"))
+            _check_tables(parse_json(content).get("normalizer"))
             whole = package.Tokenizer.from_str(content.decode())
             whole.no_padding()
             whole.no_truncation()

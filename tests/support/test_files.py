@@ -1,5 +1,6 @@
 """Writing files: what is there is respected, and nothing is lost or half-written."""
 
+import gc
 import os
 import stat
 from pathlib import Path
@@ -93,6 +94,31 @@ def test_absurd_json_is_one_line(tmp_path, text):
         read_json(path)
     with pytest.raises(ValueError):
         parse_json(text)
+
+
+def test_nothing_is_freed_at_the_bottom_of_a_deep_text():
+    """What frees it would fail there for want of depth, and only be heard of as a warning."""
+    failed = []
+
+    def descend(depth=20):
+        return depth and descend(depth - 1)
+
+    def free(phase, _):
+        try:
+            descend()
+        except RecursionError:
+            failed.append(phase)
+
+    usual = gc.get_threshold()
+    gc.callbacks.append(free)
+    try:
+        gc.set_threshold(10)
+        with pytest.raises(ValueError):
+            parse_json("[" * 100_000)
+    finally:
+        gc.callbacks.pop()
+        gc.set_threshold(*usual)
+    assert gc.isenabled() and not failed
 
 
 def test_what_is_no_file_is_not_read(tmp_path):
