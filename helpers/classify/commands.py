@@ -10,8 +10,18 @@ import numpy as np
 
 from helpers.batch import Work
 from helpers.batch.folder import SOUNDS, find
+from helpers.classify import selections
+from helpers.classify.events import events
 from helpers.support import files
-from helpers.support.commands import Parser, add_models, from_bundle, graph_progress, progress, wrote_bundle
+from helpers.support.commands import (
+    Parser,
+    add_models,
+    from_bundle,
+    graph_progress,
+    number,
+    progress,
+    wrote_bundle,
+)
 from helpers.support.errors import InputError, plain
 
 DIGITS = 7  # of a score in JSON: all that float32 has
@@ -73,6 +83,17 @@ def add_commands(choices: argparse._SubParsersAction) -> None:
     how.add_argument("--top", type=int, default=5, metavar="N", help="so many labels (default: %(default)s)")
     add_windows(how)
     how.add_argument("--json", type=Path, metavar="FILE", help="write every score of every label")
+    how.add_argument(
+        "--selections", type=Path, metavar="FILE.txt",
+        help="write what is heard from when to when, as Raven's selection table",
+    )  # fmt: skip
+    how.add_argument(
+        "--threshold", type=number(0, 1), default=0.5, metavar="X",
+        help="from which score on a label is heard (default: %(default)s)",
+    )  # fmt: skip
+    how.add_argument(
+        "--thresholds", type=Path, metavar="FILE", help="JSON, thresholds by label; others take --threshold"
+    )
 
 
 def add_windows(group: argparse._ActionsContainer) -> None:
@@ -102,9 +123,12 @@ def classify(arguments: argparse.Namespace) -> int:
     check_windows(arguments.window, arguments.hop)
     if arguments.top < 1:
         raise InputError("--top should be at least 1.")
+    if arguments.selections and arguments.window is None:
+        raise InputError("--selections goes with --window: an event has a beginning and an end.")
     paths = recordings(arguments.inputs)
-    files.check_outputs([arguments.json], paths)
+    files.check_outputs([arguments.json, arguments.selections], [*paths, arguments.thresholds])
     pipeline = open_pipeline(arguments)
+    thresholds = selections.read_thresholds(arguments.thresholds, pipeline.labels, arguments.threshold)
     found = []
     with progress(total=len(paths), unit="file") as bar:
         for path in paths:
@@ -123,6 +147,9 @@ def classify(arguments: argparse.Namespace) -> int:
     if arguments.json:
         rate = pipeline.sample_rate
         files.write_json(arguments.json, {"sample_rate": rate, "labels": pipeline.labels, "files": found})
+    if arguments.selections:
+        heard_in = [selected(one["file"], one["windows"], arguments.window, thresholds) for one in found]
+        selections.write(arguments.selections, heard_in, pipeline.labels, pipeline.sample_rate)
     return 0 if len(found) == len(paths) else 1
 
 
@@ -152,6 +179,12 @@ def heard(pipeline, path: Path, window: float | None, hop: float | None) -> Iter
     audio = sound.resample(sound.mono(audio), rate, pipeline.sample_rate)
     for start, scores in pipeline.stream([audio], window=window, hop=hop_of(window, hop)):
         yield _window(start, min(start + window, seconds), scores)
+
+
+def selected(path: str, said: Sequence[dict], window: float, thresholds: np.ndarray) -> selections.Recording:
+    """The events of a file's windows."""
+    scored = ((one["start"], np.array(one["scores"])) for one in said)
+    return selections.Recording(path, said[-1]["end"], events(scored, window, thresholds))
 
 
 def _window(start: float, end: float, scores: np.ndarray) -> dict:

@@ -110,6 +110,36 @@ def test_one_that_cannot_be_read_does_not_end_the_others(recordings, bundle, tmp
     assert names == ["a.wav", "b.flac"] and len(said.out.splitlines()) == 4
 
 
+def test_a_selection_table(recordings, bundle, tmp_path, capsys):
+    out, limits, numbers = tmp_path / "night.txt", tmp_path / "limits.json", tmp_path / "scores.json"
+    given = [recordings / "a.wav", recordings, "--bundle", bundle, "--window", 1, "--hop", 0.5]
+    assert run("classify", *given, "--selections", out, "--threshold", 1, "--json", numbers) == 0
+    assert len(out.read_text().splitlines()) == 1  # nothing is that sure
+    scores = [window["scores"][3] for window in json.loads(numbers.read_text())["files"][0]["windows"]]
+    limits.write_text(json.dumps({"label 3": max(scores)}))
+    assert run("classify", *given, "--selections", out, "--threshold", 1, "--thresholds", limits) == 0
+    heading, *rows = (line.split("\t") for line in out.read_text().splitlines())
+    first = dict(zip(heading, rows[0]))
+    assert first["Species"] == "label 3" and first["Begin Path"] == str(recordings / "a.wav")
+    assert first["Begin Time (s)"] == first["File Offset (s)"] == f"{0.5 * np.argmax(scores) + 0.25:.3f}"
+    again = next(row for row in rows if row[-2] == first["Begin Path"] and row != rows[0])
+    assert float(again[3]) == pytest.approx(3 + float(again[-1]))  # the same file, after its three seconds
+    assert [row[0] for row in rows] == [str(i + 1) for i in range(len(rows))]
+
+
+def test_what_a_selection_table_needs(recordings, bundle, tmp_path, capsys):
+    out, limits = tmp_path / "night.txt", tmp_path / "limits.json"
+    given = ["classify", recordings / "a.wav", "--bundle", bundle, "--selections", out]
+    assert "--window" in fails(capsys, *given)
+    for content, said in (
+        ("[]", "by label"),
+        ('{"a wolf": 0.5}', "'a wolf'"),
+        ('{"label 1": "x"}', "number"),
+    ):
+        limits.write_text(content)
+        assert said in fails(capsys, *given, "--window", 1, "--thresholds", limits) and not out.exists()
+
+
 def test_windows_and_pytorch_instead(recordings, bundle, tmp_path, capsys):
     found = []
     for source in (["--bundle", bundle], ["--checkpoints", MODEL]):

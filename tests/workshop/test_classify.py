@@ -21,11 +21,11 @@ from helpers.classify.weights import load_models
 from workshop.classify import rounding
 from workshop.classify import weather as backgrounds
 from workshop.classify.augmentation import Strengths, augmented, echoed, masked, moved
-from workshop.classify.command import main, parser, recipe_of, train
+from workshop.classify.command import main, parser, portable, recipe_of, train
 from workshop.classify.evaluation import command as evaluation
 from workshop.classify.evaluation import mistakes, nights
 from workshop.classify.evaluation.metrics import average_precision, calibration_error, metrics
-from workshop.classify.features import Folder, clips, pictured
+from workshop.classify.features import Chorus, Folder, clips, pictured
 from workshop.classify.losses import label_loss, taught_loss, widened
 from workshop.classify.training import ClassifierTraining, Recipe, logits_of, rising_and_falling
 from workshop.classify.weather import weather
@@ -245,6 +245,8 @@ def test_epochs_see_every_clip_in_another_order():
 def test_a_teacher_is_followed(tmp_path):
     train(SMALL, Tones(), tmp_path / "teacher")
     recipe = replace(SMALL, teacher=str(tmp_path / "teacher"), alpha=1.0, seed=9)
+    written = portable(ClassifierTraining(recipe, Tones()).settings, tmp_path / "runs" / "mine")
+    assert written["teacher"] == "../../teacher" and written["start"] == ""
     training = ClassifierTraining(recipe, Tones())
     pictures = training.held_out["valid"].pictures
 
@@ -278,6 +280,13 @@ def test_going_on_from_a_public_file(tmp_path):
 
 
 # --- what it learns from ----------------------------------------------------------------------------------
+
+
+def test_so_many_of_a_species_as_were_asked_for():
+    few = Chorus({"train": 1, "valid": 2})
+    found = {split: list(few.sounds(split, 16000, SECONDS)) for split in ("train", "valid")}
+    assert [len(found[split]) for split in ("train", "valid")] == [12, 24]
+    assert few.key("train") != Chorus({"train": 2}).key("train") and few.key("test") == Chorus().key("test")
 
 
 def test_pictures_are_kept_until_something_changes(tmp_path, monkeypatch):

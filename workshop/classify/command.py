@@ -9,7 +9,9 @@ JSON, and a state from which the same command goes on.
 """
 
 import argparse
-from collections.abc import Sequence
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import Field, asdict, fields
 from functools import partial
 from pathlib import Path
@@ -23,6 +25,7 @@ from workshop.classify.training import ClassifierTraining, Recipe
 from workshop.training.loop import Budget, Row, run
 
 SETTINGS = "settings.json"
+PLACES = ("start", "teacher")  # settings that name a directory
 
 
 def parser() -> Parser:
@@ -90,8 +93,17 @@ def carry_out(arguments: argparse.Namespace) -> None:
 def train(recipe: Recipe, task: Task, out: Path, cache: Path | None = None) -> list[Row]:
     """Train to the end, or go on with what was interrupted; return the rows of the metrics."""
     training = ClassifierTraining(recipe, task, cache)
-    write_json(out / SETTINGS, training.settings)
+    write_json(out / SETTINGS, portable(training.settings, out))
     return run(training, out / WEIGHTS, Budget(training.steps, patience=recipe.patience))
+
+
+def portable(settings: Mapping, out: Path) -> dict:
+    """The settings with directories as they lie from `out`: what is written says nothing of a computer."""
+    found = dict(settings)
+    for name in (one for one in PLACES if found[one]):
+        with contextlib.suppress(ValueError):  # on another drive there is no way from here to there
+            found[name] = Path(os.path.relpath(found[name], out)).as_posix()
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,7 +5,7 @@ is a hash of everything that decides it: the ear's settings and numbers, the sou
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,22 +39,29 @@ class Clips:
 
 
 class Chorus:
-    """The course's own task: the night chorus, composed by numpy (see `data.chorus`)."""
+    """The course's own task: the night chorus, composed by numpy (see `data.chorus`).
+
+    per_species: by split, so many clips of each species; as many as it usually has where nothing is said.
+    """
 
     labels = LABELS
+
+    def __init__(self, per_species: Mapping[str, int] | None = None):
+        self.per_species = dict(per_species or {})
 
     def has(self, split: str) -> bool:
         return split in SPLITS
 
     def key(self, split: str) -> str:
-        """What decides a split's sounds: the composer's source."""
-        return f"{split} {source_hash()}"
+        """What decides a split's sounds: the composer's source, and how many there are."""
+        count = f" {self.per_species[split]}" if split in self.per_species else ""
+        return f"{split} {source_hash()}{count}"
 
     def sounds(self, split: str, rate: int, seconds: float) -> Iterator[tuple[np.ndarray, int]]:
         """Clips (N,) at a rate, and the number of each one's label."""
         if seconds != compose.SECONDS:
             raise InputError(f"the night chorus has clips of {compose.SECONDS:g} s, not of {seconds:g} s.")
-        audio, labels = compose.clips(split)
+        audio, labels = compose.clips(split, self.per_species.get(split))
         for one, label in zip(audio, labels.tolist()):
             yield sound.resample(one[None], RATE, rate)[0], label
 
