@@ -5,8 +5,11 @@ import torch
 
 import helpers.lesson.checks.bits as few
 import helpers.lesson.checks.ear as heard
+import helpers.lesson.checks.field as outside
+import helpers.lesson.checks.honest as tried
 import helpers.lesson.checks.night as listened
 import helpers.lesson.checks.tagger as opened
+import helpers.lesson.checks.taught as schooled
 
 
 def as_bytes(values, step, zero, highest, whole=np.round):
@@ -61,6 +64,77 @@ def fold_before(weight, gamma, beta, mean, variance, eps):
     shift = beta - mean * scale
     bias = (weight * shift[None, :, None, None]).sum((1, 2, 3))
     return weight * scale[None, :, None, None], bias, -shift / scale
+
+
+def apart(animals, share, least=0):
+    held = np.zeros(len(animals), bool)
+    for one in np.unique(animals):
+        if held.sum() >= share * len(animals) + least:
+            break
+        held |= animals == one
+    return held
+
+
+def paired(ours, theirs, ddof=1, root=2):
+    difference = ours - theirs
+    return difference.mean(), difference.std(ddof=ddof) / len(difference) ** (1 / root)
+
+
+def alone(ours, theirs):
+    variances = [one.var(ddof=1) / len(one) for one in (ours, theirs)]
+    return (ours - theirs).mean(), np.sqrt(sum(variances))
+
+
+def by_parts(hits, folds, mean=np.concatenate, inside=False):
+    found = []
+    for fold in np.unique(folds):
+        here = folds == fold
+        best = hits[:, here if inside else ~here].mean(1).argmax()
+        found.append(hits[best, here])
+    return float(np.mean(mean(found)))
+
+
+def soft(logits, teachers, temperature, times=1.0):
+    return times * schooled.our_soft(logits, teachers, temperature)
+
+
+def farther(cosines, margin, beyond=lambda cosines, margin: cosines - margin * np.sin(margin)):
+    inside = (cosines.acos() + margin).cos()
+    return torch.where(cosines > -np.cos(margin), inside, beyond(cosines, margin))
+
+
+def tags(logits, names, teachers, their_names, temperature, doubt=False):
+    wanted = torch.stack(
+        [(teachers[:, their_names.index(n)] / temperature).sigmoid() for n in names if n in their_names], 1
+    )
+    ours = torch.stack([logits[:, i] / temperature for i, n in enumerate(names) if n in their_names], 1)
+    cross = torch.nn.functional.binary_cross_entropy_with_logits(ours, wanted)
+    entropy = torch.nn.functional.binary_cross_entropy(wanted, wanted)
+    return (cross - (0 if doubt else entropy)) * temperature**2
+
+
+def tracked(scores, high, low, gap, least, highest=True, ends=0, short_first=False, join=True):
+    runs = [[]]
+    for i, score in enumerate(scores):
+        if score >= low:
+            runs[-1].append(i)
+        elif runs[-1]:
+            runs.append([])
+    spans = [(one[0], one[-1] + 1) for one in runs if one and max(scores[one]) >= high * highest]
+    if short_first:
+        spans = [one for one in spans if one[1] - one[0] >= least]
+    made = []
+    for start, end in spans:
+        if join and made and start - made[-1][1] <= gap:
+            made[-1] = (made[-1][0], end)
+        else:
+            made.append((start, end))
+    return [(start, end - ends) for start, end in made if short_first or end - start >= least]
+
+
+def joined_too_soon(scores, high, low, gap, least):
+    spans = tracked(scores, low, low, gap, least)
+    return [one for one in spans if max(scores[slice(*one)]) >= high]
 
 
 def spoilt(function, place, how):
@@ -142,6 +216,85 @@ EXERCISES = [
             spoilt(fold_before, 2, lambda value: 0 * value), spoilt(fold_before, 2, lambda value: -value),
             spoilt(fold_before, 1, lambda bias: 0 * bias), spoilt(fold_before, 0, lambda weight: 2 * weight),
             lambda *given: fold_before(*given)[:2],
+        ],
+    ),
+    (
+        tried.apart, apart,
+        [
+            lambda animals, share: np.arange(len(animals)) < share * len(animals),
+            lambda animals, share: animals >= 0, lambda animals, share: apart(animals, share / 9),
+            lambda animals, share: animals < 0, lambda animals, share: np.flatnonzero(apart(animals, share)),
+        ],
+    ),
+    (
+        tried.paired, paired,
+        [
+            lambda ours, theirs: paired(theirs, ours), lambda *given: paired(*given, ddof=0),
+            lambda *given: paired(*given, root=np.inf), alone, lambda *given: paired(*given)[0],
+            lambda *given: (1.0, 1.0), lambda *given: (paired(*given)[0], 9.0),
+        ],
+    ),
+    (
+        tried.honest, by_parts,
+        [
+            lambda hits, folds: hits.mean(1).max(), lambda hits, folds: hits.mean(),
+            lambda *given: by_parts(*given, inside=True), lambda *given: 0.99,
+            lambda *given: by_parts(*given, mean=lambda found: [one.mean() for one in found]),
+        ],
+    ),
+    (
+        schooled.soft, soft,
+        [
+            lambda *given: soft(*given) / 12, lambda *given: soft(*given) * len(given[0]),
+            lambda x, y, t: soft(y, x, t), lambda x, y, t: soft(x, y, t) / t**2, lambda x, y, t: x,
+            lambda x, y, t: soft(x, y, 1.0) * t**2, lambda *given: soft(*given) + 1,
+        ],
+    ),
+    (
+        schooled.farther, farther,
+        [
+            lambda x, m: (x.acos() + m).cos(), lambda x, m: (x.acos() - m).cos(), lambda x, m: x - m,
+            lambda x, m: farther(x, m, lambda x, m: 16 * (x - m * np.sin(m))), lambda x, m: x[:3],
+            lambda x, m: (x.acos() + np.radians(m)).cos(), lambda x, m: x,
+        ],
+    ),
+    (
+        schooled.tags, tags,
+        [
+            lambda *given: tags(*given, doubt=True), lambda *given: given[0],
+            lambda x, names, y, theirs, t: tags(x, names, y, names + ("more",), t),
+            lambda x, names, y, theirs, t: tags(x, names, y, theirs, t) / t**2,
+            lambda x, names, y, theirs, t: schooled.our_soft(x[:, [0, 1, 2]], y[:, [2, 1, 4]], t),
+            lambda *given: tags(*given) + 1,
+        ],
+    ),
+    (
+        outside.count, outside.our_count,
+        [
+            lambda n, window, hop: int((n - window) // hop) + 1 if n >= window else 1,
+            lambda n, window, hop: int(np.ceil(n / hop)),
+            lambda n, window, hop: outside.our_count(n, window, hop) - 1,
+            lambda n, window, hop: outside.our_count(n, window, hop) if n > window else 0, lambda *_: 7,
+        ],
+    ),
+    (
+        outside.quiet, outside.our_quiet,
+        [
+            lambda alarms, levels, most: levels[(alarms <= most).argmax(0)],
+            lambda *given: np.where((given[0] <= given[2]).any(0), outside.LEVELS[(given[0] <= 3).argmax(0)],
+                                    np.inf),
+            lambda alarms, levels, most: outside.our_quiet(alarms, levels, most - 1),
+            lambda alarms, *_: alarms, lambda *_: np.full(4, np.inf),
+        ],
+    ),
+    (
+        outside.tracked, tracked,
+        [
+            lambda s, high, low, *more: tracked(s, high, high, *more),
+            lambda *given: tracked(*given, highest=False), lambda *given: tracked(*given, ends=1),
+            lambda *given: tracked(*given, join=False), lambda *given: tracked(*given, short_first=True),
+            lambda s, high, low, gap, least: tracked(s, high, low, gap, 0), joined_too_soon,
+            lambda *given: 7, lambda *given: [(0, 1)],
         ],
     ),
     (
