@@ -14,16 +14,18 @@ from torch.nn import functional as F
 from data.chorus import frozen
 from data.chorus.compose import Event
 from helpers.audio import save
+from helpers.classify import own
 from helpers.classify.configs import Head
 from helpers.classify.families import family
 from helpers.classify.pipeline import Pipeline
 from helpers.classify.weights import load_models
+from helpers.lesson.timing import Race
 from workshop.classify import rounding
 from workshop.classify import weather as backgrounds
 from workshop.classify.augmentation import Strengths, augmented, echoed, masked, moved
 from workshop.classify.command import main, parser, portable, recipe_of, train
+from workshop.classify.evaluation import bits, mistakes, nights
 from workshop.classify.evaluation import command as evaluation
-from workshop.classify.evaluation import mistakes, nights
 from workshop.classify.evaluation.metrics import average_precision, calibration_error, metrics
 from workshop.classify.features import Chorus, Folder, clips, pictured
 from workshop.classify.losses import label_loss, taught_loss, widened
@@ -445,6 +447,16 @@ def test_training_with_rounding_from_the_command_line(recordings, tmp_path, caps
     (tmp_path / "small" / "bits.json").write_text("{}")
     with refused("damaged"):
         rounding.load_rounded(tmp_path / "small")
+
+
+def test_what_eight_bits_cost(tmp_path, monkeypatch):
+    monkeypatch.setattr(bits, "race", lambda asked, rounds: Race({name: np.ones(3) for name in asked}))
+    own.save(tmp_path / "small", random_classifier(family("tiny", 3)), Tones.labels)
+    found = bits.cost("small", tmp_path / "small", Tones(4), "valid", tmp_path)
+    assert found.ear > 500_000 and found.sizes[1] < found.sizes[0] and found.agree > 0.8 and found.ratio == 1
+    assert all(0 <= one <= 1 for one in found.right)
+    page = bits.report([found], "valid", "tones")
+    assert f"| small | {found.sizes[0] / 1000:.0f} kB |" in page and "| 1.00 |" in page
 
 
 # --- the ear's mistakes, and nights -----------------------------------------------------------------------
