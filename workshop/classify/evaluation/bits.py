@@ -87,9 +87,9 @@ def report(found: Sequence[Cost], split: str, what: str) -> str:
     columns = ("model", "graph, float32", "graph, 8 bit", "right (%)", "in 8 bit (%)", "same answer (%)",
                "times as fast")  # fmt: skip
     return (
-        f"# What 8 bits cost\n\nMeasured on {date.today()}: {what}, split `{split}`. The graphs hold the ear, "
-        f"which stays in float32 and is {found[0].ear / 1000:.0f} kB of each. Times: ONNX Runtime, one thread, "
-        "both in turn, the ratio of medians; below 1, 8 bit is the slower one. The computer had other "
+        f"# What 8 bits cost\n\nMeasured on {date.today()}: {what}, split `{split}`. The graphs hold the "
+        f"ear, which stays in float32 and is {found[0].ear / 1000:.0f} kB of each. Times: ONNX Runtime, one "
+        "thread, both in turn, the ratio of medians; below 1, 8 bit is the slower one. The computer had other "
         f"work.\n\n{markdown_table(columns, rows)}\n"
     )
 
