@@ -89,8 +89,8 @@ def report(found: Sequence[Cost], split: str, what: str) -> str:
     return (
         f"# What 8 bits cost\n\nMeasured on {date.today()}: {what}, split `{split}`. The graphs hold the "
         f"ear, which stays in float32 and is {found[0].ear / 1000:.0f} kB of each. Times: ONNX Runtime, one "
-        "thread, both in turn, the ratio of medians; below 1, 8 bit is the slower one. The computer had other "
-        f"work.\n\n{markdown_table(columns, rows)}\n"
+        "thread, both in turn, the ratio of medians; below 1, 8 bit is the slower one. The computer had "
+        f"other work.\n\n{markdown_table(columns, rows)}\n"
     )
 
 
