@@ -19,7 +19,6 @@ from helpers.classify.configs import Head
 from helpers.classify.families import family
 from helpers.classify.pipeline import Pipeline
 from helpers.classify.weights import load_models
-from helpers.lesson.timing import Race
 from workshop.classify import rounding
 from workshop.classify import weather as backgrounds
 from workshop.classify.augmentation import Strengths, augmented, echoed, masked, moved
@@ -450,7 +449,7 @@ def test_training_with_rounding_from_the_command_line(recordings, tmp_path, caps
 
 
 def test_what_eight_bits_cost(tmp_path, monkeypatch):
-    monkeypatch.setattr(bits, "race", lambda asked, rounds: Race({name: np.ones(3) for name in asked}))
+    monkeypatch.setattr(bits, "times_as_fast", lambda first, second: 1.0)
     own.save(tmp_path / "small", random_classifier(family("tiny", 3)), Tones.labels)
     found = bits.cost("small", tmp_path / "small", Tones(4), "valid", tmp_path)
     assert found.ear > 500_000 and found.sizes[1] < found.sizes[0] and found.agree > 0.8 and found.ratio == 1
