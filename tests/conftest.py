@@ -1,6 +1,7 @@
 """What every test may ask for: the golden arrays, made by the public implementation, and its models."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,17 @@ def pytest_addoption(parser):
     parser.addoption(
         "--pictures", metavar="DIR", help="with -m browser: pictures of every notebook, to look at"
     )
+
+
+@pytest.fixture
+def heard():
+    """Signals end this process and those that a test starts, though the tests run under `nohup` or after `&`."""
+    named = {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL, "SIGTERM": signal.SIG_DFL}
+    handlers = {getattr(signal, name): handler for name, handler in named.items() if hasattr(signal, name)}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

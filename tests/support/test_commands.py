@@ -169,18 +169,18 @@ def started(script, *arguments, **options):
 @pytest.mark.parametrize(
     "numbers, status", [(["SIGTERM"] * 2, 143), (["SIGHUP", "SIGTERM"], 129), (["SIGINT"], 130)]
 )
-def test_who_is_told_twice_to_end_still_tidies_up(tmp_path, numbers, status):
+def test_who_is_told_twice_to_end_still_tidies_up(tmp_path, heard, numbers, status):
     with started(SLOW, tmp_path) as process:
         assert process.stdout.readline() == "ready\n"
         for name in numbers:
             process.send_signal(getattr(signal, name))
             time.sleep(0.1)  # else the system may deliver two of them in any order
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=300)
     assert process.returncode == status and "Traceback" not in said and not list(tmp_path.iterdir())
 
 
 @posix
-def test_signals_are_left_as_they_were_found():
+def test_signals_are_left_as_they_were_found(heard):
     before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)}
     try:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` does
@@ -208,4 +208,4 @@ def test_a_reader_who_has_heard_enough_is_no_error():
     with started(TALKATIVE) as process:
         process.stdout.readline()
         process.stdout.close()
-        assert process.wait(30) == commands.BROKEN_PIPE and process.stderr.read() == ""
+        assert process.wait(300) == commands.BROKEN_PIPE and process.stderr.read() == ""

@@ -334,7 +334,7 @@ def test_onnx_files_that_lie_are_described_or_refused(bundle, tmp_path, capsys):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send to one process")
-def test_ctrl_c_leaves_nothing(golden_dir, tmp_path):
+def test_ctrl_c_leaves_nothing(golden_dir, tmp_path, heard):
     command = [
         sys.executable,
         "-m",
@@ -350,7 +350,7 @@ def test_ctrl_c_leaves_nothing(golden_dir, tmp_path):
     while not list(tmp_path.rglob("*.onnx")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)  # until the first graph is there, and the second is being made
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 130 and errors == "stopped.\n"
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
 

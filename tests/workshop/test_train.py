@@ -106,7 +106,7 @@ def metrics(path):
 # --- The loop ---------------------------------------------------------------------------------------------
 
 
-def test_an_interrupted_run_ends_its_step_and_goes_on_where_it_was(tmp_path):
+def test_an_interrupted_run_ends_its_step_and_goes_on_where_it_was(tmp_path, heard):
     whole = Counting()
     run(whole, tmp_path / "whole" / "x.pth", Budget(steps=30))
     with pytest.raises(KeyboardInterrupt):
