@@ -4,6 +4,7 @@ import os
 import signal
 from pathlib import Path
 
+import exported_once
 import numpy as np
 import pytest
 
@@ -18,6 +19,36 @@ def pytest_addoption(parser):
     parser.addoption(
         "--pictures", metavar="DIR", help="with -m browser: pictures of every notebook, to look at"
     )
+
+
+def pytest_collection_modifyitems(items):
+    """What takes longest comes first, or one processor core would be left alone with it."""
+    items.sort(key=lambda item: not on_its_own(item.nodeid))
+
+
+def on_its_own(nodeid: str) -> bool:
+    """Whether a test is a long one that shares nothing with the others of its file: a notebook's run."""
+    return nodeid.startswith("tests/course/test_notebooks.py::test_runs_top_to_bottom")
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Tests of one file stay with one process, for they share what they make; those on their own need not."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid if on_its_own(nodeid) else super()._split_scope(nodeid)
+
+    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def graphs_directory(tmp_path_factory) -> Path:
+    """Where all processes of a test run keep the graphs that they exported, for one another."""
+    own = tmp_path_factory.getbasetemp()
+    directory = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "graphs"
+    exported_once.share(directory)
+    return directory
 
 
 @pytest.fixture

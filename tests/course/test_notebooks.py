@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+import exported_once
 import matplotlib.pyplot as plt
 import nbclient
 import nbformat
@@ -34,6 +35,13 @@ def refuse(*arguments, **settings):
     raise OSError("a notebook must not use the network")
 
 socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = socket.create_connection = refuse
+"""
+
+EXPORTED_ONCE = """
+import runpy
+
+share = runpy.run_path({path!r})["share"]
+get_ipython().events.register("pre_run_cell", lambda info: share({directory!r}))
 """
 
 TOUCH_EVERYTHING = """
@@ -92,12 +100,16 @@ def test_there_is_a_first_notebook():
 
 
 def executed(
-    path: Path, afterwards: str = "", checkpoint: Path | None = None, also: Path | None = None
+    path: Path,
+    afterwards: str = "",
+    checkpoint: Path | None = None,
+    also: Path | None = None,
+    graphs: Path | None = None,
 ) -> nbformat.NotebookNode:
     """The notebook after a run without a network, and some code after it; a cell that fails raises.
 
     checkpoint: the directory to put in place of the course's. also: a notebook whose cells follow in the same
-    kernel, each with "also" in its metadata.
+    kernel, each with "also" in its metadata. graphs: where exported graphs are kept for others.
     """
     notebook = read(path)
     for cell in read(also).cells if also else []:
@@ -105,7 +117,8 @@ def executed(
         notebook.cells.append(cell)
     for cell in notebook.cells if checkpoint else []:
         cell.source = cell.source.replace(SETTING, f"Path({str(checkpoint)!r})")
-    notebook.cells.insert(0, nbformat.v4.new_code_cell(NO_NETWORK))
+    sharing = EXPORTED_ONCE.format(path=exported_once.__file__, directory=str(graphs)) if graphs else ""
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(NO_NETWORK + sharing))
     notebook.cells.append(nbformat.v4.new_code_cell(afterwards))
     client = nbclient.NotebookClient(
         notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
@@ -121,9 +134,10 @@ def verdicts(run: Iterable[nbformat.NotebookNode]) -> dict[str, str]:
 
 
 @each_notebook
-def test_runs_top_to_bottom_and_its_solutions_are_right(path):
+def test_runs_top_to_bottom_and_its_solutions_are_right(path, graphs_directory):
     """One run: the notebook as it is given out, its solutions, and every widget touched at the end."""
-    run = executed(path, TOUCH_EVERYTHING, also=ROOT / "notebooks" / "solutions" / path.name)
+    solutions = ROOT / "notebooks" / "solutions" / path.name
+    run = executed(path, TOUCH_EVERYTHING, also=solutions, graphs=graphs_directory)
     given, solved = ([c for c in run.cells if bool(c.metadata.get("also")) == also] for also in (False, True))
     check_solutions(path, verdicts(solved))
     seen = ""

@@ -1,0 +1,86 @@
+"""Each graph is exported once a run: whoever exports the same one again gets the first one's file.
+
+Most of a test run's time went into exports of a few models that many tests and notebooks need. The exporter is
+deterministic (`test_the_same_model_gives_the_same_bytes`), so only the first of them is a test of anything. What a
+bundle is made of goes through here; a test that calls `to_onnx` itself gets the exporter.
+"""
+
+import functools
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import FunctionType
+
+USERS = ("helpers.export.bundle", "helpers.classify.qdq")  # who exports what belongs to a bundle
+
+
+def share(directory: str | os.PathLike) -> None:
+    """Let those of the users that are imported keep what they export in this directory, and look there first."""
+    for user in USERS:
+        module = sys.modules.get(user)
+        if module is not None and not hasattr(module.to_onnx, "kept_in"):
+            module.to_onnx = once(module.to_onnx, Path(directory))
+
+
+def once(to_onnx: Callable, directory: Path) -> Callable:
+    """`to_onnx` that exports nothing for the second time; two that begin at once both export."""
+
+    @functools.wraps(to_onnx)
+    def looked_up(graph, *opset):
+        import onnx_ir as ir
+
+        graph.module.eval()
+        try:
+            path = directory / f"{fingerprint(graph, opset)}.onnx"
+        except (TypeError, RecursionError):  # nobody can tell what it depends on
+            return to_onnx(graph, *opset)
+        if not path.exists():
+            from helpers.support.files import written_whole
+
+            model = to_onnx(graph, *opset)
+            directory.mkdir(parents=True, exist_ok=True)
+            with written_whole(path) as temporary:
+                ir.save(model, temporary)
+            return model
+        return ir.load(path)
+
+    looked_up.kept_in = directory
+    return looked_up
+
+
+def fingerprint(graph, opset: tuple) -> str:
+    """A hash of all that the export depends on. Raises TypeError where that can't be told."""
+    digest = hashlib.sha256()
+    _add(digest, [graph.module, graph.inputs, graph.outputs, graph.axes, graph.defaults, opset])
+    return digest.hexdigest()
+
+
+def _add(digest, thing: object) -> None:
+    import torch
+
+    kind = type(thing)
+    digest.update(f"{kind.__module__}.{kind.__qualname__}:".encode())
+    if isinstance(thing, torch.Tensor):
+        digest.update(repr((thing.dtype, tuple(thing.shape))).encode())
+        digest.update(thing.detach().contiguous().flatten().view(torch.uint8).numpy())
+    elif thing is None or isinstance(thing, (str, int, float, bytes, torch.dtype, os.PathLike)):
+        digest.update(repr(thing).encode())
+    elif isinstance(thing, Mapping):
+        _add(digest, [part for pair in thing.items() for part in pair])
+    elif isinstance(thing, (list, tuple, set)):
+        _all(digest, sorted(thing) if isinstance(thing, set) else thing)
+    elif isinstance(thing, (type, FunctionType)) and thing.__module__.startswith(("helpers.", "torch.")):
+        digest.update(f"{thing.__module__}.{thing.__qualname__}".encode())
+        _all(digest, [cell.cell_contents for cell in getattr(thing, "__closure__", None) or ()])
+    elif kind.__module__.startswith(("helpers.", "torch.")) and hasattr(thing, "__dict__"):
+        _add(digest, vars(thing))
+    else:  # made by a test or a reader: another of its name may compute something else
+        raise TypeError(kind)
+
+
+def _all(digest, things: Iterable[object]) -> None:
+    for thing in things:
+        _add(digest, thing)
+    digest.update(b";")
