@@ -31,6 +31,7 @@ def on_its_own(nodeid: str) -> bool:
     return nodeid.startswith("tests/course/test_notebooks.py::test_runs_top_to_bottom")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Tests of one file stay with one process, for they share what they make; those on their own need not."""
     from xdist.scheduler import LoadFileScheduling

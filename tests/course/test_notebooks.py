@@ -176,9 +176,13 @@ def test_the_solutions_stand_alone(path):
 
 
 @each_notebook
+def test_begins_as_the_others_do(path):
+    assert cells(path, "code")[0].source == cells(NOTEBOOKS[0], "code")[0].source
+
+
 @pytest.mark.parametrize("start", ["notebooks", "."])
-def test_finds_the_course_wherever_the_kernel_starts(path, start):
-    first = cells(path, "code")[0].source
+def test_finds_the_course_wherever_the_kernel_starts(start):
+    first = cells(NOTEBOOKS[0], "code")[0].source
     command = [sys.executable, "-c", first + "\nimport helpers\nprint(ROOT)\nprint(helpers.__file__)"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(command, cwd=ROOT / start, env=environment, capture_output=True, text=True)

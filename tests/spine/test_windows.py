@@ -10,8 +10,8 @@ from fabricate import Shape, plain_pipeline
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.export.bundle import save_graph
-from helpers.export.graph import to_onnx
+from helpers.export.bundle import write_graph
+from helpers.export.graph import DEFAULT_OPSET
 from helpers.runtime import windows
 from helpers.runtime.session import OnnxGraph
 from helpers.runtime.windows import Layout, even_size, in_pieces
@@ -123,8 +123,9 @@ def codec(request, golden_dir, tmp_path_factory):
     models = load_models(homes.get(request.param) or fabricate.checkpoints(folder / "checkpoints", ODD))
     graphs = []
     for name in ("codec_encoder", "codec_decoder"):
-        save_graph(to_onnx(graphs_to_export(models)[name]), folder / f"{name}.onnx", {}, external_data=False)
-        graphs.append(OnnxGraph(folder / f"{name}.onnx", threads=1))
+        path = folder / f"{name}.onnx"
+        write_graph(graphs_to_export(models)[name], path, DEFAULT_OPSET, {}, False, "fp32")
+        graphs.append(OnnxGraph(path, threads=1))
     return models.codec.config, *graphs
 
 
@@ -169,6 +170,8 @@ def codes(onnx_pipeline):
 
 @pytest.mark.parametrize("frames", [None, 1, 40, 1000])
 def test_a_stream_is_what_decode_gives(frames, onnx_pipeline, codes):
+    if frames == 1:  # then there are as many windows as frames, none shorter than the shortest
+        codes = codes[:1, :, : windows.SHORTEST + 9]
     whole = onnx_pipeline.decode(codes)
     arriving = iter(np.split(codes, [1, 90, 90, 100], axis=-1))
     arriving = (part for part in arriving if part.size)
