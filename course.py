@@ -47,8 +47,8 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 INDEX_VARIABLE = "COURSE_TORCH_INDEX"
 PROBE_SECONDS = 5
 
-# Tests of one file share what they make, so a file stays with one process, the notebooks' runs aside, which come
-# first (tests/conftest.py); more than four need much memory.
+# Tests of one file share what they make, so a file stays with one process, but for the notebooks' runs, which
+# come first (tests/conftest.py); more than four need much memory.
 IN_PARALLEL = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder"]
 
 LAB_OPTIONS = [  # for a classroom without a network

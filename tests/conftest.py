@@ -54,7 +54,7 @@ def graphs_directory(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def heard():
-    """Signals end this process and those that a test starts, though the tests run under `nohup` or after `&`."""
+    """Signals end this process and those that a test starts, also when the tests run under `nohup`."""
     named = {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL, "SIGTERM": signal.SIG_DFL}
     handlers = {getattr(signal, name): handler for name, handler in named.items() if hasattr(signal, name)}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}

@@ -1,8 +1,8 @@
 """Each graph is exported once a run: whoever exports the same one again gets the first one's file.
 
-Most of a test run's time went into exports of a few models that many tests and notebooks need. The exporter is
-deterministic (`test_the_same_model_gives_the_same_bytes`), so only the first of them is a test of anything. What a
-bundle is made of goes through here; a test that calls `to_onnx` itself gets the exporter.
+Much of a run's time would go into exports of a few models that many tests and notebooks need. The exporter
+is deterministic (`test_the_same_model_gives_the_same_bytes`): all but the first would test nothing. What
+bundles are made of goes through here; a test that calls `to_onnx` itself gets the exporter.
 """
 
 import functools
@@ -17,7 +17,7 @@ USERS = ("helpers.export.bundle", "helpers.classify.qdq")  # who exports what be
 
 
 def share(directory: str | os.PathLike) -> None:
-    """Let those of the users that are imported keep what they export in this directory, and look there first."""
+    """Let the users that are imported keep what they export in this directory, and look there first."""
     for user in USERS:
         module = sys.modules.get(user)
         if module is not None and not hasattr(module.to_onnx, "kept_in"):

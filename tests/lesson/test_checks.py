@@ -25,9 +25,8 @@ from helpers.lesson.checks.verdict import MIME_TYPE, NOT_YET, RIGHT, WRONG, Verd
 from helpers.vampnet import masks
 from helpers.vampnet.files import GOLDEN, NAMES
 
-CODEC, COARSE, C2F = (checkpoints.read(GOLDEN / f"{name}.pth") for name in NAMES)
+CODEC, COARSE = (checkpoints.read(GOLDEN / f"{name}.pth") for name in NAMES[:2])
 CODECS = {"one": (44100, [6, 4, 4, 8], 14, 1024), "other": (32000, [8, 5, 4, 4], 4, 2048)}
-CODES, FINE = C2F.kwargs["vocab_size"], C2F.kwargs["n_codebooks"] - C2F.kwargs["n_conditioning_codebooks"]
 LAYER = {
     name: tensor.numel()
     for name, tensor in COARSE.tensors.items()
@@ -142,8 +141,23 @@ def periodic(period_of=lambda period: period, books_of=lambda n: n, of=lambda ma
     )
 
 
-def level_mask(shape, n_prompt, level):
-    return masks.codebook_unmask(masks.prefix(shape, n_prompt), level)
+def generated(n, books, start, period, kept):
+    """Tokens that two prompts leave to be generated, counted one by one."""
+    places = ((frame, book) for frame in range(start, n) for book in range(books))
+    return sum(frame % period > 0 or book >= kept for frame, book in places)
+
+
+def by_book(books, codes):
+    return np.arange(books * codes).reshape(books, codes).T.ravel()
+
+
+def soundstorm(n_frames, n_prompt, steps, late=0, above=1, of=math.floor):
+    """What each step of SoundStorm's finds masked, with one thing changed."""
+    n, found = n_frames - n_prompt, []
+    for book, count in enumerate(steps):
+        waiting = above * n * (len(steps) - 1 - book)
+        found += [of(n * math.cos(math.pi / 2 * (i + late) / count)) + waiting for i in range(count)]
+    return found
 
 
 def cosine(n, steps):
@@ -188,6 +202,23 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
         ],
     ),
     (
+        begun.two_prompts, [], generated,
+        [
+            lambda n, books, *rest: n * books - generated(n, books, *rest),
+            lambda n, books, *rest: generated(n, books, *rest) / n / books,
+            lambda n, books, start, period, kept: (n - start) * books - kept * len(range(0, n, period)),
+            lambda n, books, start, period, kept: (n - start) * books - kept * len(range(start, n, period)),
+            lambda n, books, start, period, kept: (
+                (n - start) * books - kept * len(range(-(-start // period), n // period))
+            ),
+            lambda n, books, start, *rest: (n - start) * books, lambda *given: 5, lambda *given: "x",
+            lambda n, books, start, period, kept: n * books - kept * len(range(0, n, period)),
+            lambda n, books, start, period, kept: (
+                n * books - kept * sum(frame < start or frame % period == 0 for frame in range(n))
+            ),
+        ],
+    ),
+    (
         inside.bitrate, [CODECS], kilobits,
         [
             lambda *codec: 1000 * kilobits(*codec), lambda *codec: kilobits(*codec) / 8,
@@ -212,11 +243,12 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
         ],
     ),
     (
-        inside.head_index, [C2F], lambda code, book: code * FINE + book,
+        inside.resorted, [], by_book,
         [
-            lambda code, book: book * CODES + code, lambda code, book: book * FINE + code,
-            lambda code, book: CODES * FINE + code, lambda code, book: 0, lambda code, book: (code, book),
-            lambda code, book: book + FINE * (CODES - 1 - code),
+            lambda books, codes: range(books * codes), lambda books, codes: np.argsort(by_book(books, codes)),
+            lambda books, codes: by_book(books, codes)[::-1], lambda books, codes: by_book(books, codes)[1:],
+            lambda books, codes: [0] * books * codes, lambda books, codes: by_book(books, codes) + 0.5,
+            lambda books, codes: np.roll(by_book(books, codes), 1), lambda books, codes: books.wrong,
         ],
     ),
     (
@@ -354,13 +386,14 @@ EXERCISES = [  # check, what else it gets, a right answer, wrong ones
         ],
     ),
     (
-        played.book_by_book, [], lambda *given: level_mask(*given),
+        played.book_by_book, [], soundstorm,
         [
-            lambda *given: 1 - level_mask(*given), lambda shape, n, level: masks.prefix(shape, n),
-            lambda shape, n, level: level_mask(shape, 0, level),
-            lambda shape, n, level: level_mask(shape, n, level + 1),
-            lambda shape, n, level: masks.prefix(shape, n) * (np.arange(shape[1]) == level)[:, None],
-            lambda shape, n, level: masks.suffix(shape, n), lambda *given: level_mask(*given)[0],
+            lambda *given: soundstorm(*given, late=1), lambda *given: soundstorm(*given, above=0),
+            lambda n, prompt, steps: soundstorm(n, 0, steps), lambda *given: soundstorm(*given, of=float),
+            lambda n, prompt, steps: [(n - prompt) * len(steps) - k for k in soundstorm(n, prompt, steps)],
+            lambda *given: soundstorm(*given, of=round), lambda n, p, steps: soundstorm(n, p, steps[::-1]),
+            lambda n, prompt, steps: np.floor((n - prompt) * 4 * np.cos(np.pi / 28 * np.arange(14))),
+            lambda *given: soundstorm(*given)[:-1], lambda *given: "many", lambda *given: range(14),
         ],
     ),
     (

@@ -25,12 +25,16 @@ def snake():
 
 def test_the_second_export_is_the_first_ones_file(snake, tmp_path):
     asked = []
-    looked_up = exported_once.once(lambda graph, opset: asked.append(graph) or to_onnx(graph, opset), tmp_path)
+    looked_up = exported_once.once(
+        lambda graph, opset: asked.append(graph) or to_onnx(graph, opset), tmp_path
+    )
     for name in ("first.onnx", "second.onnx"):
         save_graph(looked_up(graph(snake), 23), tmp_path / name, {"graph": "snake"})
     assert len(asked) == 1
     assert (tmp_path / "first.onnx").read_bytes() == (tmp_path / "second.onnx").read_bytes()
-    assert isinstance(looked_up(graph(snake), 18), ir.Model) and len(asked) == 2  # another opset is another file
+    assert (
+        isinstance(looked_up(graph(snake), 18), ir.Model) and len(asked) == 2
+    )  # another opset is another file
 
 
 def test_what_changes_the_graph_changes_the_fingerprint(snake):

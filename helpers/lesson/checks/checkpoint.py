@@ -8,7 +8,7 @@ import torch
 
 from helpers.checkpoints import Checkpoint
 from helpers.lesson.checks.tensors import expect, of_shape, within
-from helpers.lesson.checks.verdict import Wrong, called, close, exercise, explain, number, whole_number
+from helpers.lesson.checks.verdict import Wrong, called, close, exercise, explain, number
 
 LAYER = "transformer.layers.1."  # not layer 0: it alone owns the position bias
 
@@ -118,23 +118,33 @@ def folded(fold: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> str:
 
 
 @exercise
-def head_index(index: Callable[[int, int], int], transformer: Checkpoint) -> str:
-    """Where in the classifier's rows the score of `code` for the predicted codebook `book` lies."""
-    kwargs = transformer.kwargs
-    size = kwargs["vocab_size"]
-    n_books = kwargs["n_codebooks"] - kwargs["n_conditioning_codebooks"]
-    places = [(code, book) for code in (0, 1, size - 1) for book in range(n_books)]
-    answers = [whole_number(called(index, code, book)) for code, book in places]
-    if answers == [code * n_books + book for code, book in places]:
-        return "the codebook is the fast index: row 0 belongs to book 0, row 1 to book 1."
-    if answers == [book * size + code for code, book in places]:
-        raise Wrong(
-            "that puts all codes of book 0 first, then all of book 1; the tensor is the other way round."
-        )
-    if answers == [book * n_books + code for code, book in places]:
-        raise Wrong("code and book are swapped: there are more codes than books, so some rows would collide.")
-    if max(answers) >= size * n_books:
-        raise Wrong(f"the largest row would be {max(answers)}, and there are only {size * n_books}.")
-    if len(set(answers)) < len(answers):
-        raise Wrong("two different places get the same row; each needs its own.")
-    raise Wrong("every place has a row of its own, but not the one that the model was trained with.")
+def resorted(order: Callable[[int, int], Sequence[int]]) -> str:
+    """A function of predicted codebooks and codes, for a file that has all codes of a codebook together.
+
+    `theirs[order(books, codes)]` are the rows in VampNet's order, where the codebook is the fast index.
+    """
+    for books, codes in ((3, 5), (4, 1024), (10, 1024), (1, 7)):
+        n = books * codes
+        answer = np.asarray(called(order, books, codes))
+        if answer.shape != (n,):
+            shape = answer.shape
+            raise Wrong(
+                f"for {books} books of {codes} codes there should be {n} rows; the answer has {shape}."
+            )
+        if answer.dtype.kind not in "iu" or answer.min() < 0 or answer.max() >= n:
+            raise Wrong(f"the answer should hold the numbers of rows, whole and from 0 to {n - 1}.")
+        if len(set(answer.tolist())) < n:
+            raise Wrong("one of their rows is taken twice, and another never.")
+        right = np.arange(n).reshape(books, codes).T.ravel()
+        mistakes = {
+            "that leaves every row where it is.": np.arange(n),
+            "that is the way back: it sorts ours as theirs are sorted.": np.argsort(right),
+            "the last row comes first; only the order of book and code should change.": right[::-1],
+        }
+        if not expect(answer, right, mistakes if books == 3 else {}, np.array_equal):
+            row = int(np.flatnonzero(answer != right)[0])
+            raise Wrong(
+                f"{books} books, {codes} codes: our row {row} is code {row // books} of book {row % books}; "
+                f"their row {answer[row]} is code {answer[row] % codes} of book {answer[row] // codes}."
+            )
+    return "gain, direction and bias, sorted so, are a classifier that VampNet's code can read."

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from torch import Tensor
 
@@ -28,6 +29,7 @@ from helpers.verify import TOLERANCE, relative_difference
 
 FILES = ROOT / "models" / "follower"
 HEADS, STORED = 4, 100  # of the follower: heads, and the frames that its table is for
+A_MINUTE = 2584  # of the tapper's frames
 FORGETS = 0.75  # what the tapper's running mean keeps from frame to frame
 
 
@@ -178,7 +180,7 @@ def exam(path: str | os.PathLike) -> str:
         raise Wrong("the answer is the path of the ONNX file that you wrote, and it has to be there.")
     recorded, weights = torch.from_numpy(np.load(FILES / "tapper.npz")["input"]), tapper_weights()
     generator = torch.Generator().manual_seed(0)
-    for n, batch in ((64, 2), (64, 5), (65, 2), (1, 1), (300, 3)):
+    for n, batch in ((64, 2), (64, 5), (65, 2), (1, 1), (300, 3), (A_MINUTE, 1)):
         bands = recorded if (n, batch) == (64, 2) else torch.randn(n, batch, 24, generator=generator) - 2
         said = f"{n} frames of {batch} sounds"
         try:
@@ -192,11 +194,29 @@ def exam(path: str | os.PathLike) -> str:
         if any(one.shape != (n, batch) for one in found):
             shapes = " and ".join(str(one.shape) for one in found)
             raise Wrong(f"{said}: both outputs should be {(n, batch)}, time first; they are {shapes}.")
+        if not all(np.isfinite(one).all() for one in found):
+            raise Wrong(
+                f"{said}: some outputs are no numbers. What does your rule compute for frames still to come, "
+                "before they are left out?"
+            )
         right = tapped(bands, weights)
         if not _alike(found, right):
             _explain_tapper(found, bands, weights)
             raise Wrong(f"{said}: the shapes are right and the numbers are not; compare part by part.")
+    _check_source(path)
     return "two outputs, time first, any length: you took a model through that nobody explained."
+
+
+def _check_source(path: str | os.PathLike) -> None:
+    said = {one.key: one.value for one in onnx.load(path).metadata_props}
+    if "source" not in said:
+        raise Wrong(
+            "the numbers are right; what the file was made from, it does not say: see `source` above."
+        )
+    if checkpoints.read(FILES / "follower.pth").sha256() == said["source"]:
+        raise Wrong("the numbers are right; the file says that it was made from the follower's checkpoint.")
+    if checkpoints.read(FILES / "tapper.pth").sha256() != said["source"]:
+        raise Wrong("the numbers are right; its `source` is not the checksum of the tapper's checkpoint.")
 
 
 def _alike(found: tuple, right: tuple) -> bool:

@@ -1,6 +1,6 @@
 """Checks of notebook 07, Play."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -44,24 +44,6 @@ def prompt(build: Callable[[tuple[int, int, int], int, int], np.ndarray]) -> str
         return f"{right.mean():.0%} of this small grid is generated, and the rest is the prompt."
     kept = np.flatnonzero(answer[0, 0] == 0).tolist()
     raise Wrong(f"codebook 0 keeps the frames {kept[:6]}; with period {PERIOD} the first are 0 and {PERIOD}.")
-
-
-@exercise
-def book_by_book(build: Callable[[tuple[int, int, int], int, int], np.ndarray]) -> str:
-    """SoundStorm's mask, from a shape (1, C, T), the prompt's frames and the codebook that is filled now."""
-    level, full, prompt = KEPT_BOOKS, masks.full(SHAPE), masks.prefix(SHAPE, PERIOD)
-    answer = _places(called(build, SHAPE, PERIOD, level), SHAPE)
-    right, only = masks.codebook_unmask(prompt, level), np.arange(SHAPE[1])[:, None] == level
-    mistakes = {
-        "0 and 1 are swapped: 1 is generate, 0 is keep.": 1 - right,
-        "the prompt is kept alone; codebooks that are filled already are known too.": prompt,
-        "the prompt is forgotten; its frames are known in all.": masks.codebook_unmask(full, level),
-        "the codebook that is filled now is still to be generated.": masks.codebook_unmask(prompt, level + 1),
-        "the codebooks above are kept; their turn is still to come.": prompt * only,
-    }
-    if expect(answer, right, mistakes, np.array_equal):
-        return f"{right.mean():.0%} of this small grid is still masked, and a codebook less after each turn."
-    raise Wrong("known are the codebooks below the one that is filled, and the first frames of all.")
 
 
 @exercise
@@ -142,6 +124,59 @@ def remasked(choose: Callable[[np.ndarray, np.ndarray, float, int], np.ndarray])
     if answer[np.isinf(log_p)].any():
         raise Wrong("a token that was given is masked; its confidence is infinite.")
     raise Wrong("confidence is the log-probability plus strength times noise; take the smallest ones.")
+
+
+def _still_masked(
+    n_frames: int, n_prompt: int, steps: Sequence[int], late: int = 0, above: int = 1, of: Callable = np.floor
+) -> list[float]:
+    """Tokens masked before each step of SoundStorm's; `late`, `above` and `of` make mistakes."""
+    n = n_frames - n_prompt
+    return [
+        float(of(n * np.cos(np.pi / 2 * (i + late) / count)) + above * n * (len(steps) - 1 - book))
+        for book, count in enumerate(steps)
+        for i in range(count)
+    ]
+
+
+@exercise
+def book_by_book(masked: Callable[[int, int, Sequence[int]], Sequence[int]]) -> str:
+    """SoundStorm's loop, from frames, the prompt's and steps a codebook: what each step finds masked."""
+    frames, n_prompt, steps = 503, 60, (8, 3, 1, 2)
+    result = called(masked, frames, n_prompt, list(steps))
+    try:
+        answer = np.asarray(result, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise Wrong("the function should give a plain list of numbers.") from error
+    if answer.shape != (sum(steps),):
+        total = f"{' + '.join(map(str, steps))} steps"
+        raise Wrong(f"{total} are {sum(steps)} numbers; the function gave {answer.shape}.")
+    given = (frames, n_prompt, steps)
+    right, n = _still_masked(*given), frames - n_prompt
+    mistakes = {
+        "that is what is masked after each step; the first of a codebook finds all of it masked.": (
+            _still_masked(*given, late=1)
+        ),
+        "the codebooks above are still masked, and count too.": _still_masked(*given, above=0),
+        "the prompt is known in every codebook; its frames are never masked.": _still_masked(
+            frames, 0, steps
+        ),
+        "that is how many are known; how many are masked?": [n * len(steps) - one for one in right],
+        "these are fractions; as in exercise 2, round down.": _still_masked(*given, of=lambda one: one),
+        "rounded to the nearest; as in exercise 2, round down.": _still_masked(*given, of=np.round),
+        "the codebooks are filled from the lowest, and `steps` begins with its.": (
+            _still_masked(frames, n_prompt, steps[::-1])
+        ),
+        "that is one cosine over everything; each codebook has its own, which begins anew.": np.floor(
+            n * len(steps) * np.cos(np.pi / 2 * np.arange(sum(steps)) / sum(steps))
+        ),
+    }
+    if expect(answer, np.array(right), {why: np.array(one) for why, one in mistakes.items()}, np.array_equal):
+        return f"from {right[0]:.0f} down to {right[-1]:.0f}, which the last step fills at once."
+    at = int(np.flatnonzero(answer != right)[0])
+    book = int(np.repeat(range(len(steps)), steps)[at])
+    raise Wrong(
+        f"step {at + 1} of all fills codebook {book}, and {answer[at]:g} is not what it finds masked."
+    )
 
 
 def _places(answer: object, shape: tuple[int, ...]) -> np.ndarray:

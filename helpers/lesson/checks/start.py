@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from itertools import starmap
 
+import numpy as np
+
 from helpers.lesson.checks.verdict import Wrong, called, close, exercise, explain, number
 from helpers.vampnet import masks
 from helpers.vampnet.pipeline import Pipeline
@@ -63,3 +65,56 @@ def generated_share(share: Callable[[int, int, int], float]) -> str:
         f"with period {period} and {kept} of {books} codebooks the function says {answers[1]:.3f}; "
         "make such a mask, take its mean, and compare."
     )
+
+
+@exercise
+def two_prompts(count: Callable[[int, int, int, int, int], int]) -> str:
+    """A function of frames, books, a start kept whole, a period, the books kept there: tokens to generate."""
+    questions = [
+        (841, 14, 10, 7, 3),
+        (30, 14, 7, 7, 4),
+        (23, 6, 0, 5, 2),
+        (50, 8, 50, 4, 3),
+        (98, 4, 13, 9, 1),
+    ]
+    answers = [number(called(count, *question)) for question in questions]
+
+    def generated(frames: int, books: int, start: int, period: int, kept: int) -> int:
+        shape = (1, books, frames)
+        periodic = masks.codebook_mask(masks.periodic(shape, period), kept)
+        return int(np.minimum(periodic, masks.prefix(shape, start)).sum())
+
+    if answers == list(starmap(generated, questions)):
+        return "each token counts once, however many reasons there are to keep it."
+
+    def pegs(first: int, last: int, period: int) -> int:
+        """Multiples of the period from `first` up to `last`, the last not among them."""
+        return -(-last // period) + (-first // period)
+
+    mistakes = {
+        "that is how many are kept; the others are generated.": (
+            lambda n, books, *rest: n * books - generated(n, books, *rest)
+        ),
+        "that is a share; how many tokens is it?": lambda n, *rest: generated(n, *rest) / (n * rest[0]),
+        "the start is kept in every codebook, not only in the lowest.": (
+            lambda n, books, start, period, kept: n * books - kept * (start + pegs(start, n, period))
+        ),
+        "a kept frame that lies in the start is taken away twice.": (
+            lambda n, books, start, period, kept: n * books - start * books - kept * pegs(0, n, period)
+        ),
+        "frames are counted from the clip's beginning, not from where the start ends.": (
+            lambda n, books, start, period, kept: (n - start) * books - kept * pegs(0, n - start, period)
+        ),
+        "the last period may be cut short, and its first frame is kept all the same.": (
+            lambda n, books, start, period, kept: (
+                (n - start) * books - kept * max(0, n // period - pegs(0, start, period))
+            )
+        ),
+        "the frames after the start keep something too.": lambda n, books, start, *_: (n - start) * books,
+        "that is the first prompt alone; the start is kept as well.": (
+            lambda n, books, start, period, kept: n * books - kept * pegs(0, n, period)
+        ),
+    }
+    explain(answers, mistakes, lambda answers, how: np.allclose(answers, list(starmap(how, questions)), 1e-6))
+    wrong = next(i for i, question in enumerate(questions) if answers[i] != generated(*question))
+    raise Wrong(f"{questions[wrong]} gives {answers[wrong]:g}; make both masks for it, and count.")
