@@ -10,18 +10,43 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from importlib.machinery import PathFinder
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, ModuleType
 
 USERS = ("helpers.export.bundle", "helpers.classify.qdq")  # who exports what belongs to a bundle
 
 
 def share(directory: str | os.PathLike) -> None:
-    """Let the users that are imported keep what they export in this directory, and look there first."""
+    """Let the users, once imported, keep what they export in this directory, and look there first."""
     for user in USERS:
-        module = sys.modules.get(user)
-        if module is not None and not hasattr(module.to_onnx, "kept_in"):
-            module.to_onnx = once(module.to_onnx, Path(directory))
+        if user in sys.modules:
+            _change(sys.modules[user], Path(directory))
+    sys.meta_path.insert(0, _AtImport(Path(directory)))
+
+
+def _change(module: ModuleType, directory: Path) -> None:
+    module.to_onnx = once(module.to_onnx, directory)
+
+
+class _AtImport:
+    """Finds the users' modules like anybody, and changes them when they are loaded."""
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> object:
+        if name not in USERS:
+            return None
+        spec = PathFinder.find_spec(name, path)
+        load = spec.loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            load(module)
+            _change(module, self.directory)
+
+        spec.loader.exec_module = exec_module
+        return spec
 
 
 def once(to_onnx: Callable, directory: Path) -> Callable:
@@ -46,7 +71,6 @@ def once(to_onnx: Callable, directory: Path) -> Callable:
             return model
         return ir.load(path)
 
-    looked_up.kept_in = directory
     return looked_up
 
 

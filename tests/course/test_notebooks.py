@@ -40,8 +40,7 @@ socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = socket.c
 EXPORTED_ONCE = """
 import runpy
 
-share = runpy.run_path({path!r})["share"]
-get_ipython().events.register("pre_run_cell", lambda info: share({directory!r}))
+runpy.run_path({path!r})["share"]({directory!r})
 """
 
 TOUCH_EVERYTHING = """
