@@ -133,7 +133,9 @@ def read_safetensors(paths: Iterable[Path]) -> dict[str, Tensor]:
     for path in paths:
         try:
             if not path.is_file():
-                raise InputError(f"there is no file {path}.")
+                raise InputError(
+                    f"there is no file {path}; name a directory that holds it, or download it again."
+                )
             check_name(path)
             found = load_file(path)
         except OSError as error:

@@ -98,6 +98,7 @@ def write_bundle(
         described = {path.name: files.sha256(path) for path in sorted(directory.iterdir())}
         made = {"opset": opset, "precision": dict(precisions), "sha256": described, "tools": versions}
         files.write_json(directory / MANIFEST, {"format": 1, **manifest, **made})
+        check_out(out, manifest["model"])  # an export takes minutes, and there may be another
     return out
 
 
@@ -116,29 +117,36 @@ def bundle_directory(out: Path) -> Iterator[Path]:
     """Yield a temporary directory; move what it holds to `out` when the block ends without an error.
 
     Files of an earlier bundle in `out` are replaced, anything else in it stays. After an error, Ctrl-C
-    included, `out` is as it was.
+    included, `out` is as it was. Of two that write at once the later one's files stay, all of them.
     """
     files.check_name(out)
     try:
         is_new = not _exists(out)
         if not is_new and not out.is_dir():
             raise InputError(f"{out} is no directory; name one for the bundle.")
-        earlier = _graph_files(out)
-        for path in (*out.glob("*.onnx*"), *out.glob(MANIFEST)):
-            if not path.is_file() or path.name not in earlier + [MANIFEST] * bool(earlier):
-                raise InputError(f"{path} is no earlier bundle's; remove it or name another directory.")
+        _check_replaceable(out)
         home = files.existing_parent(out) if is_new else out  # on the disk that the bundle is to lie on
         with unfinished.directory(home) as temporary:
             files.check_name(temporary)
             yield temporary
-            if is_new:
+            if is_new and not _exists(out):
                 temporary.chmod(files.usual_mode(0o777))  # until now it was for its owner alone
                 out.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(temporary, out)
-            else:
+                return
+            with unfinished.alone_in(out, wait=True):
+                _check_replaceable(out)
                 _replace_files(temporary, out)
     except OSError as error:
         raise InputError(f"cannot write the bundle {out}: {error.strerror or error}.") from error
+
+
+def _check_replaceable(out: Path) -> None:
+    """Raise InputError where something has the name of a graph or of the manifest, and is no bundle's."""
+    earlier = _graph_files(out)
+    for path in (*out.glob("*.onnx*"), *out.glob(MANIFEST)):
+        if not path.is_file() or path.name not in earlier + [MANIFEST] * bool(earlier):
+            raise InputError(f"{path} is no earlier bundle's; remove it or name another directory.")
 
 
 def _exists(path: Path) -> bool:

@@ -99,6 +99,8 @@ class OnnxGraph:
 
 def check_files(path: Path, described: Mapping[str, str]) -> None:
     """Raise InputError unless a graph, and the weights beside it, are the files that a manifest describes."""
+    if not path.is_file():
+        raise InputError(f"{path} is not there any more; if the bundle was moved, open it where it is now.")
     weights = f"{path.name}.data"
     names = [path.name, *([weights] if weights in described or path.with_name(weights).exists() else [])]
     for problem in changed_files(path.parent, {name: described.get(name, "") for name in names}):

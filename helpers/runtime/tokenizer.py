@@ -55,7 +55,7 @@ class Tokenizer:
     def _content(self) -> bytes:
         try:
             if not self.path.is_file():  # nobody may ever write into a pipe
-                raise InputError(f"there is no file {self.path}.")
+                raise InputError(f"there is no file {self.path}; if its bundle was moved, open it there.")
             if self.path.stat().st_size > LARGEST_FILE:
                 raise InputError(f"{self.path} is too large for a tokenizer.")
             return self.path.read_bytes()

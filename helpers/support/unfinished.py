@@ -48,15 +48,15 @@ def directory(home: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def alone_in(home: Path) -> Iterator[None]:
-    """Keep others who ask this out of a directory. Raises BlockingIOError where another is in it."""
+def alone_in(home: Path, wait: bool = False) -> Iterator[None]:
+    """Keep others who ask this out of a directory; wait for one who is in it, or raise BlockingIOError."""
     if fcntl is None:
         yield
         return
     handle = os.open(home, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise
         except OSError:

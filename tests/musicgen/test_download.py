@@ -166,6 +166,20 @@ def test_a_small_file_is_checked_too(server, fetch, tmp_path):
     assert not (tmp_path / "t5-base" / "spiece.model").exists()
 
 
+def test_a_download_that_broke_off_between_two_files_goes_on_there(server, fetch, tmp_path):
+    page = "/google-t5/t5-base/resolve/main/model.safetensors"
+    weights = server.pages.pop(page)
+    with refused("model.safetensors"):
+        fetch("someone/drums_0.1", tmp_path)
+    with refused("t5-base/model.safetensors", "download it again"):
+        load_models(tmp_path)
+    server.pages[page] = weights
+    server.asked.clear()
+    fetch("someone/drums_0.1", tmp_path)
+    assert not [path for path in server.asked if path.endswith(".bin")]
+    load_models(tmp_path)
+
+
 def test_the_listing_names_sizes_and_licence(server):
     network = Network(server.url, server.url, 1.0, 1.0, tries=1)
     assert "facebook/musicgen-stereo-large" in available(sources(), network=network)

@@ -19,6 +19,7 @@ from helpers.export import graph as export
 from helpers.export.bundle import save_graph
 from helpers.export.graph import to_onnx
 from helpers.export.inspection import operators, weights_by_part
+from helpers.runtime import session as session_module
 from helpers.runtime.manifest import MANIFEST
 from helpers.support import files
 from helpers.support.files import ROOT
@@ -372,6 +373,41 @@ def test_a_bundle_over_another(quick, tmp_path):
     assert sorted(contents(out)) == sorted([*BUNDLE_FILES, "notes.txt", "songs"])
     assert list(tmp_path.iterdir()) == [out]
     Pipeline.open(out)
+
+
+@pytest.mark.parametrize("first", ["new", "over another"])
+def test_of_two_exports_at_once_the_later_one_stays(quick, tmp_path, first):
+    out = tmp_path / "bundle"
+    if first == "over another":
+        quick(out)
+    quick(out, on_graph=lambda name: name == "c2f" and quick(out, external_data=True))
+    assert sorted(contents(out)) == BUNDLE_FILES  # no weights of the other's beside them
+    graphs = session_module.open_graphs(out, dict.fromkeys(GRAPHS, 1))
+    assert [graph.inputs for graph in graphs.values()] == [["x"]] * len(GRAPHS)
+
+
+def test_another_model_s_bundle_that_came_meanwhile_is_kept(quick, tmp_path):
+    out = tmp_path / "bundle"
+
+    def came(name):
+        if name == "c2f":
+            out.mkdir()
+            (out / MANIFEST).write_text('{"model": "musicgen", "sha256": {}}')
+
+    with refused("of the kind 'musicgen'"):
+        quick(out, on_graph=came)
+    assert sorted(contents(out)) == [MANIFEST] and list(tmp_path.iterdir()) == [out]
+
+
+def test_a_bundle_that_is_moved_while_it_is_open_is_named(quick, tmp_path):
+    out = quick(tmp_path / "bundle")
+    graphs = session_module.open_graphs(out, dict.fromkeys(GRAPHS, 1))
+    x = np.ones(1, np.float32)
+    made = graphs["coarse"](x)
+    out.rename(tmp_path / "elsewhere")
+    assert np.array_equal(graphs["coarse"](x), made)  # what was read stays read
+    with refused("c2f.onnx", "not there any more"):
+        graphs["c2f"](x)
 
 
 def test_a_bundle_of_another_model_is_kept_and_not_played(quick, tmp_path):
