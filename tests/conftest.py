@@ -7,11 +7,17 @@ from pathlib import Path
 import exported_once
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 # The test models are tiny: threads only wait for one another, most of all when tests run side by side.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # this and the next as helpers/__init__.py, which
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # a test may import later
+
+
+# A busy machine is slow, not wrong.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 def pytest_addoption(parser):

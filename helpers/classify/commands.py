@@ -56,7 +56,9 @@ def verify(arguments: argparse.Namespace):
 
 def page(arguments: argparse.Namespace) -> None:
     """There is no page for it yet. Raises InputError."""
-    raise InputError("a page plays a vampnet, and this bundle is a classifier; use it with classify.")
+    raise InputError(
+        "a page plays a vampnet or a musicgen, and this bundle is a classifier; use it with classify."
+    )
 
 
 def add_options(command: argparse.ArgumentParser) -> None:

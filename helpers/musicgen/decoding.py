@@ -1,7 +1,7 @@
-"""From logits to codes: the delay pattern, the choice of a token, windows. Numpy only.
+"""From logits to codes: the delay pattern, done and undone; guidance; the choice of a token; windows.
 
 Codes are int64 (B, K, N), K codebooks and N frames; V is the codebook size and the special token. The loop
-does not know where logits come from, so PyTorch and ONNX Runtime share it.
+does not know where logits come from, so PyTorch and ONNX Runtime share it. Numpy only.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -40,6 +40,12 @@ def undelayed(columns: np.ndarray, delays: Sequence[int]) -> np.ndarray:
 
 
 # --- the choice of a token --------------------------------------------------------------------------------
+
+
+def guided(logits: np.ndarray, guidance: float) -> np.ndarray:
+    """Logits (2 B, ...), first with the text and then without it -> (B, ...): u + g (c - u)."""
+    said, unsaid = np.split(logits, 2)
+    return unsaid + np.asarray(guidance, logits.dtype) * (said - unsaid)
 
 
 @dataclass(frozen=True)

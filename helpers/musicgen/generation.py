@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from helpers.musicgen.decoding import UNKNOWN, Settings, Step, choose, fill, undelayed, windows
+from helpers.musicgen.decoding import UNKNOWN, Settings, Step, choose, fill, guided, undelayed, windows
 from helpers.musicgen.past import Condition
 from helpers.musicgen.spec import Spec
 
@@ -69,13 +69,11 @@ class Generation:
                 done = complete
 
     def _guided(self, columns: np.ndarray, past: object) -> tuple[np.ndarray, object]:
-        """Logits (B, K, V) of the last column: u + g (c - u), with c said of the text and u without it."""
-        if not self.is_guided:
-            logits, past = self.logits_of(columns, self.condition, past)
-            return logits[:, :, -1], past
-        logits, past = self.logits_of(np.concatenate([columns, columns]), self.condition, past)
-        said, unsaid = np.split(logits[:, :, -1], 2)
-        return unsaid + np.float32(self.settings.guidance) * (said - unsaid), past
+        """Logits (B, K, V) of the last column, and the longer past."""
+        columns = np.concatenate([columns, columns]) if self.is_guided else columns
+        logits, past = self.logits_of(columns, self.condition, past)
+        last = logits[:, :, -1]
+        return (guided(last, self.settings.guidance) if self.is_guided else last), past
 
     def _stops(self, column: int, logits: np.ndarray) -> bool:
         """Show a step to whoever watches; whether it asks for an end."""

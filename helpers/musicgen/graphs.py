@@ -15,11 +15,11 @@ from helpers.export.recurrent import with_onnx_lstm
 from helpers.musicgen.codec import Codec, interleaved, separated
 from helpers.musicgen.language_model import LanguageModel
 from helpers.musicgen.limits import limits
+from helpers.musicgen.pipeline import GRAPHS
 from helpers.musicgen.weights import Models
 from helpers.quantize import check_precision
 from helpers.runtime.cache import names_of
 
-GRAPHS = ("encodec_encoder", "encodec_decoder", "text_encoder", "lm_text", "lm")
 # What stays in half precision beside a language model of less than float32. The codec's encoder bears no
 # rounding: each codebook codes what those before left over.
 SMALLER = {"encodec_decoder": "fp16"}

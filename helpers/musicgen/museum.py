@@ -49,7 +49,7 @@ class WithoutCache(TorchPipeline):
             read = np.minimum(columns, self.special_token - 1)
         if self.failure == "ignores the text":
             states = np.zeros_like(states)
-        mask = condition.mask if self.spec.text_padding == "mask" else np.ones_like(condition.mask)
+        mask = condition.attended(self.spec.text_padding)
         with torch.inference_mode():
             logits = self.language(*map(torch.from_numpy, (read, states, mask))).numpy()
         if self.failure == "reads another column":

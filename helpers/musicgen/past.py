@@ -19,6 +19,10 @@ class Condition:
     def says_something(self) -> bool:
         return bool(self.states.any())
 
+    def attended(self, text_padding: str) -> np.ndarray:
+        """The mask as the language model takes it: with "attend" it looks at the padding as well."""
+        return self.mask if text_padding == "mask" else np.ones_like(self.mask)
+
     def with_null(self) -> "Condition":
         """Twice as many items: these, and each once more without its text, for guidance."""
         return Condition(

@@ -190,8 +190,7 @@ class Pipeline:
             spec, n = self.spec, len(codes)
             cache = Cache.empty(n, spec.n_layers, spec.n_heads, spec.width // spec.n_heads)
             past = Past(condition, text, cache if past is None else past.cache)
-        mask = condition.mask if self.spec.text_padding == "mask" else np.ones_like(condition.mask)
-        cache = past.cache
+        mask, cache = condition.attended(self.spec.text_padding), past.cache
         logits, *new = self.graphs["lm"](codes, mask, np.array(cache.n), *past.text, *cache.held)
         if logits.shape != (*codes.shape, self.codebook_size):
             raise InputError(f"lm.onnx gives logits of shape {logits.shape}; export the bundle again.")

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 
 from helpers.musicgen.codec import separated
-from helpers.musicgen.decoding import UNKNOWN, Settings, Step, delayed, windows
+from helpers.musicgen.decoding import UNKNOWN, Settings, Step, delayed, guided, windows
 from helpers.musicgen.fidelity import findings
 from helpers.musicgen.generation import Generation
 from helpers.musicgen.graphs import GRAPHS, graph_precisions
-from helpers.musicgen.pipeline import Condition, Pipeline
+from helpers.musicgen.pipeline import STRIDE, Condition, Pipeline
 from helpers.musicgen.reference import TorchPipeline
 from helpers.musicgen.weights import load_models
 from helpers.quantize import PRECISIONS
@@ -174,7 +174,7 @@ def compare_decoder(ours: TorchPipeline, onnx: Pipeline, codes: np.ndarray) -> C
 
 
 @dataclass(frozen=True)
-class WithoutCache:
+class AllAtOnce:
     """PyTorch asked for all columns at once, in float32 or, where that must decide, in float64."""
 
     ours: TorchPipeline
@@ -186,21 +186,18 @@ class WithoutCache:
         spec, condition = self.ours.spec, self.condition
         if self.guidance != 1:
             condition, columns = condition.with_null(), np.concatenate([columns, columns])
-        mask = condition.mask if spec.text_padding == "mask" else np.ones_like(condition.mask)
+        mask = condition.attended(spec.text_padding)
         states = condition.states.astype(np.float64 if exactly else np.float32)
         model = self.ours.models.language
         logits = (Exact(lambda: model) if exactly else on_numpy(model))(columns, states, mask)
-        if self.guidance == 1:
-            return logits
-        said, unsaid = np.split(logits, 2)
-        return unsaid + np.asarray(self.guidance, logits.dtype) * (said - unsaid)
+        return logits if self.guidance == 1 else guided(logits, self.guidance)
 
 
 def compare_logits(
     ours: TorchPipeline, onnx: Pipeline, columns: np.ndarray, condition: Condition
 ) -> Comparison:
     """Logits of random columns, and the most probable token of every place, the cache cut in the middle."""
-    whole = WithoutCache(ours, condition)
+    whole = AllAtOnce(ours, condition)
     expected, half = whole(columns), columns.shape[2] // 2
     parts, past = [], None
     for part in (columns[:, :, :half], columns[:, :, half:]):
@@ -226,13 +223,13 @@ def compare_generation(
 ) -> Comparison:
     """Greedy generation by the bundle, each choice compared with PyTorch's in the same place."""
     steps: list[Step] = []
-    stride = max(1, int(0.6 * longest))
+    stride = max(1, int(STRIDE * longest))
     spec, settings = onnx.spec, Settings(guidance, greedy=True)
     codes = np.full((1, spec.n_codebooks, n_frames), UNKNOWN, np.int64)
     codes[:, :, : prompt.shape[-1]] = prompt
     made = Generation(onnx.logits, spec, codes, [prompt.shape[-1]], condition, settings, [0],
                       (longest, stride), steps.append).finished()  # fmt: skip
-    whole = WithoutCache(ours, condition, guidance)
+    whole = AllAtOnce(ours, condition, guidance)
     counts, difference, margin, taken = np.zeros(3, int), 0.0, None, iter(steps)
     for first, length, n_known in windows(n_frames, prompt.shape[-1], longest, stride):
         codes = made[:, :, first : first + length]

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from helpers.audio.signal import fingerprint_of
 from helpers.musicgen.decoding import Settings
 from helpers.musicgen.generation import OnStep
 from helpers.musicgen.pipeline import Made, Pipeline
-from helpers.support import files
+from helpers.runtime.takes import read_take
 from helpers.support.arrays import fingerprint
 from helpers.support.errors import InputError
 
@@ -53,22 +52,11 @@ class Take:
 
 def load_take(path: str | os.PathLike) -> Take:
     """Read the JSON file that a page saves as settings. Raises InputError for any other."""
-    if not Path(path).is_file():
-        raise InputError(f"cannot read {path}: it is no file; name one that a page saved as settings.")
-    try:
-        content = files.read_json(path)
-        text, given = content["text"], content["input"]
-        settings = {str(name): value for name, value in dict(content["settings"]).items()}
-        take = Take(text, settings, given, str(content["tokens"]))
-        if not all(one is None or isinstance(one, str) for one in (text, given)):
-            raise TypeError("neither a string nor null")
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} holds no settings of a generation; name a file that a page saved as settings."
-        ) from error
-    unknown = sorted(set(settings) - KNOWN)
-    if unknown:
-        raise InputError(
-            f"{unknown[0]!r:.80} is no setting of a generation; there are {', '.join(sorted(KNOWN))}."
-        )
-    return take
+    return read_take(path, _take, KNOWN, "a generation", "a page saved as settings")
+
+
+def _take(content: dict, settings: dict[str, object]) -> Take:
+    text, given = content["text"], content["input"]
+    if not all(one is None or isinstance(one, str) for one in (text, given)):
+        raise TypeError("neither a string nor null")
+    return Take(text, settings, given, str(content["tokens"]))

@@ -9,6 +9,7 @@ import numpy as np
 
 from helpers import audio as sound
 from helpers.audio.signal import fingerprint_of
+from helpers.runtime.takes import check_settings, read_take
 from helpers.support import files
 from helpers.support.arrays import fingerprint
 from helpers.support.errors import InputError
@@ -58,7 +59,7 @@ def save_take(
 
     `settings` are those it was given, the seed among them. Raises InputError for a name that is none of them.
     """
-    _check_names(settings)
+    check_settings(settings, KNOWN, "a vamp")
     wav, path = Path(f"{stem}.wav"), Path(f"{stem}.json")
     content = {
         "input": fingerprint_of(audio, sample_rate),
@@ -74,20 +75,9 @@ def save_take(
 
 def load_take(path: str | os.PathLike) -> Take:
     """Read the JSON file of `save_take`. Raises InputError for any other."""
-    if not Path(path).is_file():
-        raise InputError(f"cannot read {path}: it is no file; name one that save_take wrote.")
-    try:
-        content = files.read_json(path)
-        mask = np.array([[int(place) for place in book] for book in content["mask"]], np.int64)[None]
-        settings = {str(name): value for name, value in dict(content["settings"]).items()}
-        take = Take(mask, settings, str(content["input"]), str(content["tokens"]))
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise InputError(f"{path} holds no settings of a vamp; name a file that save_take wrote.") from error
-    _check_names(take.settings)
-    return take
+    return read_take(path, _take, KNOWN, "a vamp", "save_take wrote")
 
 
-def _check_names(settings: Mapping[str, object]) -> None:
-    unknown = sorted(set(settings) - KNOWN)
-    if unknown:
-        raise InputError(f"{unknown[0]!r} is no setting of a vamp; there are {', '.join(sorted(KNOWN))}.")
+def _take(content: dict, settings: dict[str, object]) -> Take:
+    mask = np.array([[int(place) for place in book] for book in content["mask"]], np.int64)[None]
+    return Take(mask, settings, str(content["input"]), str(content["tokens"]))

@@ -115,7 +115,7 @@ def test_the_form_that_teaches_gives_the_same(musicgen, reference, tmp_path, aud
     rng = np.random.default_rng(0)
     columns, condition = rng.integers(0, 129, (2, 4, 11)), reference.text(["slow sad piano", "drums"])
     whole, _ = reference.logits(columns, condition)
-    mask = condition.mask if reference.spec.text_padding == "mask" else np.ones_like(condition.mask)
+    mask = condition.attended(reference.spec.text_padding)
     keys = values = np.zeros((3, 2, 4, 0, 12), np.float32)
     for part in np.split(columns, [3, 4, 9], axis=2):
         first = keys.shape[3]

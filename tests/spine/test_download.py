@@ -211,7 +211,11 @@ def test_the_addresses_can_come_from_the_environment(server, monkeypatch, tmp_pa
     assert len(names(tmp_path / "a")) == len(names(tmp_path / "b")) == 3
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(length=st.integers(0, len(BASE["c2f.pth"])), honours_range=st.booleans())
 def test_any_prefix_is_continued(server, network, tmp_path, length, honours_range):
     server.ranges, data = honours_range, BASE["c2f.pth"]
