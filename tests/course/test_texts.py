@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 import course
+from helpers.__main__ import parser
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -62,6 +64,19 @@ def test_every_command_of_course_py_is_one(name):
     assert commands
     for arguments in commands:
         course.parse(arguments.split())
+
+
+@pytest.mark.parametrize("name", ["README.md", "models/vampnet/README.md", "models/musicgen/README.md"])
+def test_every_command_of_helpers_is_one(name):
+    commands = re.findall(r"^python -m helpers ([^#\n]*)", read(name), re.MULTILINE)
+    assert commands or name != "README.md"
+    for arguments in commands:
+        assert parser().parse_args(shlex.split(arguments)).run
+
+
+def test_python_in_the_readme_is_python():
+    blocks = re.findall(r"^```python\n(.*?)^```", read("README.md"), re.MULTILINE | re.DOTALL)
+    assert blocks and all(map(ast.parse, blocks))
 
 
 def said_in_code():
