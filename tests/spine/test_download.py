@@ -140,7 +140,7 @@ def server(monkeypatch):
 
 @pytest.fixture
 def network(server):
-    return Network(server.url, server.url, 1.0, 0.15, tries=3, wait=0.001, longest_wait=1, chunk=1000)
+    return Network(server.url, server.url, 5.0, 0.4, tries=3, wait=0.001, longest_wait=1, chunk=1000)
 
 
 def content(name):

@@ -139,18 +139,19 @@ def test_an_error_stream_without_room_stops_no_work(monkeypatch):
 
 
 SLOW = """
-import sys, time
+import os, sys, time
 from helpers.support import commands
 from helpers.support.files import written_whole
 
 def run(arguments):
     with written_whole(sys.argv[1] + "/out") as temporary:
         temporary.write_text("half")
-        print("ready", flush=True)
         try:
-            time.sleep(60)
+            print("ready", flush=True)
+            time.sleep(600)
         finally:
-            time.sleep(0.3)  # the second signal comes while the first is answered
+            while not os.path.exists(sys.argv[2]):  # the second signal comes while the first is answered
+                time.sleep(0.01)
 
 parser = commands.Parser()
 parser.set_defaults(run=run)
@@ -170,13 +171,15 @@ def started(script, *arguments, **options):
     "numbers, status", [(["SIGTERM"] * 2, 143), (["SIGHUP", "SIGTERM"], 129), (["SIGINT"], 130)]
 )
 def test_who_is_told_twice_to_end_still_tidies_up(tmp_path, heard, numbers, status):
-    with started(SLOW, tmp_path) as process:
+    (home := tmp_path / "home").mkdir()
+    with started(SLOW, home, tmp_path / "told") as process:
         assert process.stdout.readline() == "ready\n"
         for name in numbers:
             process.send_signal(getattr(signal, name))
-            time.sleep(0.1)  # else the system may deliver two of them in any order
+            time.sleep(0.5)  # else the system may deliver two of them in any order
+        (tmp_path / "told").touch()
         _, said = process.communicate(timeout=300)
-    assert process.returncode == status and "Traceback" not in said and not list(tmp_path.iterdir())
+    assert process.returncode == status and "Traceback" not in said and not list(home.iterdir())
 
 
 @posix
