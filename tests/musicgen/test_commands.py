@@ -143,7 +143,7 @@ def test_a_bundle_opens_by_what_it_says(musicgen_bundle, bundle):
 # --- inspect, export, verify
 
 
-def test_export_and_verify(family, tmp_path, capsys):
+def test_export_and_verify(family, tmp_path, capsys, monkeypatch):
     checkpoints, bundle = GOLDEN / family, tmp_path / "bundle"
     assert run("export", "--checkpoints", checkpoints, "--out", bundle, "--opset", 18) == 0
     printed = capsys.readouterr().out
@@ -156,6 +156,7 @@ def test_export_and_verify(family, tmp_path, capsys):
     assert json.loads((tmp_path / "c.json").read_text())["passed"] is True
     name = json.loads((bundle / "bundle.json").read_text())["tokenizer"]
     (bundle / name).write_bytes((bundle / name).read_bytes() + b"\n")
+    monkeypatch.setattr("helpers.musicgen.proof.compare", lambda *given: iter(()))  # which passed
     assert run(*command) == 1
     assert f"{name} is not the file" in capsys.readouterr().out
 
