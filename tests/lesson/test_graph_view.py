@@ -13,7 +13,7 @@ from helpers.lesson.widgets.graph_view import GraphView
 from helpers.support.errors import InputError
 from teaching import in_page
 
-SECONDS = 10
+SECONDS = 60
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from helpers.vampnet.reference import TorchPipeline
 from helpers.vampnet.vamp import PRESETS, Prompt
 
 RATE = 8000
-SECONDS = 10  # after which a thread that should have ended has not
+SECONDS = 60  # after which a thread that should have ended has not
 
 
 @pytest.fixture
