@@ -14,6 +14,7 @@ from pathlib import Path
 
 from helpers.support import commands
 from helpers.support.commands import Parser, number, whole
+from workshop.omni.training.codec import CodecStage
 from workshop.omni.training.ear import EarStage
 from workshop.omni.training.eye import EyeStage
 from workshop.omni.training.stage import Recipe, Stage
@@ -24,6 +25,7 @@ STAGES: dict[str, tuple[type[Stage], Recipe]] = {
     "thinker": (ThinkerStage, Recipe(batch=48, rate=1.5e-3)),
     "ear": (EarStage, Recipe(batch=24, rate=2e-3)),
     "eye": (EyeStage, Recipe(batch=48, rate=1.5e-3)),
+    "codec": (CodecStage, Recipe(batch=16, rate=2e-3, decay=0.0, check_items=60)),
 }
 
 
