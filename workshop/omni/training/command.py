@@ -37,7 +37,7 @@ class Plan(NamedTuple):
 ALL = "all"
 PLANS = {  # in the order in which one needs the other
     "thinker": Plan(ThinkerStage, Recipe(batch=48, rate=1.5e-3), 1500),
-    "eye": Plan(EyeStage, Recipe(batch=48, rate=1.5e-3), 3000),
+    "eye": Plan(EyeStage, Recipe(batch=48, rate=1.5e-3), 1800),
     "ear": Plan(EarStage, Recipe(batch=24, rate=2e-3), 2400),
     "codec": Plan(CodecStage, Recipe(batch=16, rate=2e-3, decay=0.0, check_items=60), 900),
     "voice": Plan(

@@ -56,18 +56,18 @@ class EyeStage(Stage):
 
     def losses(self, numbers: range, rng: np.random.Generator) -> dict[str, Tensor]:
         seed = self.recipe.seed
-        pictures, colours, shapes = zip(*(practice(i, seed) for i in numbers))
+        pictures, colours, shapes, passing = zip(*(practice(i, seed) for i in numbers))
         signs = [signpost(i, seed) for i in numbers[:: SHARES["signs"]]]
         shown = [captioned(i, seed) for i in numbers[:: SHARES["captions"]]]
         all_pictures = [*pictures, *(picture for picture, _ in (*signs, *shown))]
         seen = self.model(stacked(all_pictures))
-        read = slice(len(pictures), len(pictures) + len(signs))
-        targets = torch.tensor([digits_of(sign) for _, sign in signs])
+        n_read = len(pictures) + len(signs)
+        targets = torch.tensor([digits_of(sign) for sign in (*passing, *(scene.sign for _, scene in signs))])
         return {
             "colour": _cells(seen.colours[: len(pictures)], colours),
             "shape": _cells(seen.shapes[: len(pictures)], shapes),
-            "digit": F.cross_entropy(seen.digits[read].float().flatten(0, 1), targets.flatten()),
-            "contrast": self._contrast(seen.summary[read.stop :], [text for _, text in shown]),
+            "digit": F.cross_entropy(seen.digits[:n_read].float().flatten(0, 1), targets.flatten()),
+            "contrast": self._contrast(seen.summary[n_read:], [text for _, text in shown]),
         }
 
     def _contrast(self, pictures: Tensor, texts: Sequence[str]) -> Tensor:
@@ -97,9 +97,9 @@ class EyeStage(Stage):
             things = colours > 0
             is_right = (seen.colours.argmax(-1) == colours) & (seen.shapes.argmax(-1) == shapes)
             rows[f"{mark}things"] = is_right[things].float().mean().item()
-            pictures, signs = zip(*(signpost(i, self.recipe.seed + 1, unseen) for i in numbers))
+            pictures, scenes = zip(*(signpost(i, self.recipe.seed + 1, unseen) for i in numbers))
             read = self._seen(pictures).digits.argmax(-1)
-            targets = torch.tensor([digits_of(sign) for sign in signs])
+            targets = torch.tensor([digits_of(scene.sign) for scene in scenes])
             rows[f"{mark}signs"] = (read == targets).all(1).float().mean().item()
         return rows | {"score": 1 - (rows["things"] + rows["signs"]) / 2}
 
