@@ -62,11 +62,11 @@ class EyeStage(Stage):
         all_pictures = [*pictures, *(picture for picture, _ in (*signs, *shown))]
         seen = self.model(stacked(all_pictures))
         n_read = len(pictures) + len(signs)
-        targets = torch.tensor([digits_of(sign) for sign in (*passing, *(scene.sign for _, scene in signs))])
+        all_signs = [*passing, *(scene.sign for _, scene in signs)]
         return {
-            "colour": _cells(seen.colours[: len(pictures)], colours),
-            "shape": _cells(seen.shapes[: len(pictures)], shapes),
-            "digit": F.cross_entropy(seen.digits[:n_read].float().flatten(0, 1), targets.flatten()),
+            "colour": cells_loss(seen.colours[: len(pictures)], colours),
+            "shape": cells_loss(seen.shapes[: len(pictures)], shapes),
+            "digit": digits_loss(seen.digits[:n_read], all_signs),
             "contrast": self._contrast(seen.summary[n_read:], [text for _, text in shown]),
         }
 
@@ -109,7 +109,13 @@ class EyeStage(Stage):
         return Seen(*(torch.cat(one) for one in zip(*parts)))
 
 
-def _cells(logits: Tensor, labels: Sequence[np.ndarray]) -> Tensor:
+def cells_loss(logits: Tensor, labels: Sequence[np.ndarray]) -> Tensor:
     """Cross-entropy of the cells (B, 9) that have a name."""
     targets = torch.from_numpy(np.stack(labels))
     return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
+
+
+def digits_loss(logits: Tensor, signs: Sequence[Sign | None]) -> Tensor:
+    """Cross-entropy of the digits (B, 3) of signs; where there is none, of that."""
+    targets = torch.tensor([digits_of(sign) for sign in signs])
+    return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())

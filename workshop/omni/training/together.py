@@ -1,0 +1,158 @@
+"""Stage E: the thinker learns to read what the eye and the ear say, as it reads words.
+
+Of every ten items four ask a typed question, two a spoken one; two pictures of things and one of a sign are
+spelled cell by cell, and one sentence is taken down by ear. Spelling and dictation say of every place what
+it means, where an answer tells one word of a picture. The pictures to practise by are among them, so that
+pairs are not learned by heart. Of the ear only the last layer learns, the one that makes places.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from data.world.items import Item, Practice, item, practice, signpost
+from data.world.sentences import spelled
+from helpers.omni.configs import PATCH
+from helpers.omni.ear import TOGETHER, front, heard
+from helpers.omni.eye import SIDE, Seen
+from helpers.omni.spec import ANSWER, END, PICTURE, QUESTION, SOFT
+from helpers.omni.weights import save_part
+from workshop.omni.training.ear import n_frames, sentence, spoken, together
+from workshop.omni.training.eye import cells_loss, digits_loss, stacked
+from workshop.omni.training.thinker import IGNORED, ThinkerStage, numbered, padded
+
+SEEN, HEARD = -1, -2  # in a prompt: here stands what the eye, or the ear, says
+TYPED, ASKED, THINGS, SIGNS, DICTATED = "typed", "asked", "things", "signs", "dictated"
+TURNS = (TYPED, ASKED, THINGS, TYPED, SIGNS, TYPED, DICTATED, THINGS, TYPED, ASKED)
+SPELLING, DICTATION, CELLS = 0.5, 0.3, 0.3  # weights of losses beside 1 of the answers
+MOST_ASKED = 60  # items of a check that are asked aloud too
+PLACES = (SIDE // PATCH) ** 2
+
+
+class Sample(NamedTuple):
+    """What stands before the answer, the answer, and the picture and the sound that are part of it."""
+
+    prompt: list[int]
+    answer: list[int]
+    picture: np.ndarray | None = None
+    sound: np.ndarray | None = None
+
+
+class TogetherStage(ThinkerStage):
+    """What `workshop.training.loop` runs."""
+
+    part = "together"
+    needs = ("thinker", "eye", "ear")
+
+    def __init__(self, *arguments: object, **settings: object):
+        super().__init__(*arguments, **settings)
+        self.front = front()
+
+    def beginning(self) -> nn.Module:
+        parts = nn.ModuleDict(self.trained)
+        for learns in (parts["thinker"], parts["eye"], parts["ear"].project):
+            learns.requires_grad_(True)
+        return parts
+
+    def save(self, path: Path) -> None:
+        for part in self.needs:
+            save_part(path.parent, part, self.model[part], self.config)
+
+    def losses(self, numbers: range, rng: np.random.Generator) -> dict[str, Tensor]:
+        seed = self.recipe.seed
+        turns = {turn: [i for i in numbers if TURNS[i % len(TURNS)] == turn] for turn in TURNS}
+        views = [practice(i, seed) for i in turns[THINGS]] + [signposted(i, seed) for i in turns[SIGNS]]
+        questions = [self.question(item("train", i, seed)) for i in turns[TYPED]]
+        questions += [self.question(item("train", i, seed), (13, seed, i)) for i in turns[ASKED]]
+        samples = [self.spelling(view) for view in views] + questions
+        samples += [self.dictation(sentence(i, seed), (14, seed, i)) for i in turns[DICTATED]]
+        logits, targets, seen = self._read(samples)
+        sizes = (len(views), len(questions), len(turns[DICTATED]))
+        spelling, answers, dictation = (
+            F.cross_entropy(said.flatten(0, 1).float(), wanted.flatten(), ignore_index=IGNORED)
+            for said, wanted in zip(logits.split(sizes), targets.split(sizes))
+        )
+        cells = cells_loss(seen.colours[: len(views)], [view.colours for view in views])
+        cells = cells + cells_loss(seen.shapes[: len(views)], [view.shapes for view in views])
+        digits = digits_loss(seen.digits[: len(views)], [view.sign for view in views])
+        return {
+            "answers": answers, "spelling": SPELLING * spelling, "dictation": DICTATION * dictation,
+            "cells": CELLS * (cells + digits),
+        }  # fmt: skip
+
+    def question(self, one: Item, key: tuple[int, ...] | None = None) -> Sample:
+        """An item as it is asked: typed, or, with a key, aloud by somebody new."""
+        words = self.config.words
+        picture = [] if one.scene is None else [PICTURE, *[SEEN] * PLACES]
+        sound = None if key is None else spoken(one.question, np.random.default_rng(key))
+        asked = numbered(words, one.question) if sound is None else heard_places(sound)
+        prompt = [*picture, QUESTION, *asked, ANSWER]
+        return Sample(prompt, [*numbered(words, one.answer), END], one.picture, sound)
+
+    def spelling(self, view: Practice) -> Sample:
+        """A picture, and in words what is in its cells."""
+        text = spelled(view.colours, view.shapes, view.sign)
+        return Sample([PICTURE, *[SEEN] * PLACES], [*numbered(self.config.words, text), END], view.picture)
+
+    def dictation(self, text: str, key: tuple[int, ...]) -> Sample:
+        """What somebody says, and the same in words."""
+        sound = spoken(text, np.random.default_rng(key))
+        answer = [*numbered(self.config.words, text), END]
+        return Sample([QUESTION, *heard_places(sound), QUESTION], answer, sound=sound)
+
+    def _read(
+        self, samples: Sequence[Sample], one_by_one: bool = False
+    ) -> tuple[Tensor, Tensor, Seen | None]:
+        """Logits and targets as of words alone, and what the eye says of the pictures there are.
+
+        one_by_one: no sound is heard with silence behind it that a longer one leaves.
+        """
+        batch = padded([(one.prompt, one.answer) for one in samples])
+        soft = torch.zeros(*batch.ids.shape, self.config.thinker.width)
+        pictures = [one.picture for one in samples if one.picture is not None]
+        sounds = [one.sound for one in samples if one.sound is not None]
+        seen = self.model["eye"](stacked(pictures)) if pictures else None
+        if pictures:
+            soft = soft.index_put((batch.ids == SEEN,), seen.places.float().flatten(0, 1))
+        if sounds:
+            groups = [[one] for one in sounds] if one_by_one else [sounds]
+            places = torch.cat([one for group in groups for one in self._heard(group)])
+            soft = soft.index_put((batch.ids == HEARD,), places.float())
+        ids = batch.ids.masked_fill(batch.ids < 0, SOFT)
+        return self.model["thinker"](ids, soft, padding=batch.padding)[0], batch.targets, seen
+
+    def _heard(self, sounds: Sequence[np.ndarray]) -> list[Tensor]:
+        """Of each its own places (P, width of the thinker)."""
+        with torch.no_grad():
+            mel = heard(self.front, together(sounds))
+        places, _ = self.model["ear"](mel)
+        return [one[: len(heard_places(sound))] for one, sound in zip(places, sounds)]
+
+    def _logits(self, items: Sequence[Item]) -> tuple[Tensor, Tensor]:
+        return self._read([self.question(one) for one in items])[:2]
+
+    @torch.no_grad()
+    def check(self) -> dict[str, float]:
+        """As of the thinker alone, now from pictures; and "asked": all kinds, the questions aloud."""
+        rows = super().check()
+        items = [item("valid", i) for i in range(min(MOST_ASKED, self.recipe.check_items))]
+        samples = [self.question(one, (15, i)) for i, one in enumerate(items)]
+        logits, targets, _ = self._read(samples, one_by_one=True)
+        rows["asked"] = ((logits.argmax(-1) == targets) | (targets == IGNORED)).all(1).float().mean().item()
+        return rows
+
+
+def heard_places(sound: np.ndarray) -> list[int]:
+    """Where a sound's places stand in a prompt."""
+    return [HEARD] * -(-n_frames(len(sound)) // TOGETHER)
+
+
+def signposted(i: int, seed: int) -> Practice:
+    """A picture to practise reading by, with labels as others have them."""
+    picture, scene = signpost(i, seed)
+    return Practice(picture, *scene.labels(), scene.sign)
