@@ -21,6 +21,7 @@ from workshop.omni.training.codec import CodecStage
 from workshop.omni.training.ear import EarStage
 from workshop.omni.training.eye import EyeStage
 from workshop.omni.training.stage import Recipe, Stage, trained_parts
+from workshop.omni.training.talker import TalkerStage
 from workshop.omni.training.thinker import ThinkerStage
 from workshop.omni.training.together import TogetherStage
 from workshop.omni.training.voice import VoiceStage
@@ -45,6 +46,7 @@ PLANS = {  # in the order in which one needs the other
         VoiceStage, Recipe(batch=16, rate=2e-3, decay=0.0, largest_gradient=5.0, check_items=24), 1500
     ),
     "together": Plan(TogetherStage, Recipe(batch=40, rate=1e-3, check_items=120), 1500),
+    "talker": Plan(TalkerStage, Recipe(batch=16, rate=1.5e-3, check_items=48), 1600),
 }
 
 

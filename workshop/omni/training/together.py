@@ -21,15 +21,16 @@ from helpers.omni.configs import PATCH
 from helpers.omni.ear import TOGETHER, front, heard
 from helpers.omni.eye import SIDE, Seen
 from helpers.omni.spec import ANSWER, END, PICTURE, QUESTION, SOFT
+from helpers.omni.thinker import Thinker
 from helpers.omni.weights import save_part
 from workshop.omni.training.ear import n_frames, sentence, spoken, together
 from workshop.omni.training.eye import cells_loss, digits_loss, stacked
-from workshop.omni.training.thinker import IGNORED, ThinkerStage, numbered, padded
+from workshop.omni.training.thinker import IGNORED, Batch, ThinkerStage, numbered, padded
 
 SEEN, HEARD = -1, -2  # in a prompt: here stands what the eye, or the ear, says
 TYPED, ASKED, THINGS, SIGNS, DICTATED = "typed", "asked", "things", "signs", "dictated"
 TURNS = (TYPED, ASKED, THINGS, TYPED, SIGNS, TYPED, DICTATED, THINGS, TYPED, ASKED)
-SPELLING, DICTATION, CELLS = 0.5, 0.3, 0.3  # weights of losses beside 1 of the answers
+WEIGHTS = {"answers": 1.0, "spelling": 0.5, "dictation": 0.3, "cells": 0.3}  # of losses
 MOST_ASKED = 60  # items of a check that are asked aloud too
 PLACES = (SIDE // PATCH) ** 2
 
@@ -67,43 +68,26 @@ class TogetherStage(ThinkerStage):
         seed = self.recipe.seed
         turns = {turn: [i for i in numbers if TURNS[i % len(TURNS)] == turn] for turn in TURNS}
         views = [practice(i, seed) for i in turns[THINGS]] + [signposted(i, seed) for i in turns[SIGNS]]
-        questions = [self.question(item("train", i, seed)) for i in turns[TYPED]]
-        questions += [self.question(item("train", i, seed), (13, seed, i)) for i in turns[ASKED]]
-        samples = [self.spelling(view) for view in views] + questions
-        samples += [self.dictation(sentence(i, seed), (14, seed, i)) for i in turns[DICTATED]]
-        logits, targets, seen = self._read(samples)
-        sizes = (len(views), len(questions), len(turns[DICTATED]))
-        spelling, answers, dictation = (
-            F.cross_entropy(said.flatten(0, 1).float(), wanted.flatten(), ignore_index=IGNORED)
-            for said, wanted in zip(logits.split(sizes), targets.split(sizes))
-        )
-        cells = cells_loss(seen.colours[: len(views)], [view.colours for view in views])
-        cells = cells + cells_loss(seen.shapes[: len(views)], [view.shapes for view in views])
-        digits = digits_loss(seen.digits[: len(views)], [view.sign for view in views])
-        return {
-            "answers": answers, "spelling": SPELLING * spelling, "dictation": DICTATION * dictation,
-            "cells": CELLS * (cells + digits),
-        }  # fmt: skip
-
-    def question(self, one: Item, key: tuple[int, ...] | None = None) -> Sample:
-        """An item as it is asked: typed, or, with a key, aloud by somebody new."""
         words = self.config.words
-        picture = [] if one.scene is None else [PICTURE, *[SEEN] * PLACES]
-        sound = None if key is None else spoken(one.question, np.random.default_rng(key))
-        asked = numbered(words, one.question) if sound is None else heard_places(sound)
-        prompt = [*picture, QUESTION, *asked, ANSWER]
-        return Sample(prompt, [*numbered(words, one.answer), END], one.picture, sound)
-
-    def spelling(self, view: Practice) -> Sample:
-        """A picture, and in words what is in its cells."""
-        text = spelled(view.colours, view.shapes, view.sign)
-        return Sample([PICTURE, *[SEEN] * PLACES], [*numbered(self.config.words, text), END], view.picture)
-
-    def dictation(self, text: str, key: tuple[int, ...]) -> Sample:
-        """What somebody says, and the same in words."""
-        sound = spoken(text, np.random.default_rng(key))
-        answer = [*numbered(self.config.words, text), END]
-        return Sample([QUESTION, *heard_places(sound), QUESTION], answer, sound=sound)
+        questions = [question(words, item("train", i, seed)) for i in turns[TYPED]]
+        questions += [question(words, item("train", i, seed), (13, seed, i)) for i in turns[ASKED]]
+        samples = [spelling(words, view) for view in views] + questions
+        samples += [dictation(words, sentence(i, seed), (14, seed, i)) for i in turns[DICTATED]]
+        logits, targets, seen = self._read(samples)
+        sizes = {"spelling": len(views), "answers": len(questions), "dictation": len(turns[DICTATED])}
+        parts = zip(sizes, logits.split([*sizes.values()]), targets.split([*sizes.values()]))
+        losses = {
+            name: WEIGHTS[name]
+            * F.cross_entropy(said.flatten(0, 1).float(), wanted.flatten(), ignore_index=IGNORED)
+            for name, said, wanted in parts
+            if len(said)  # a small batch has not everything
+        }
+        if views:
+            cells = cells_loss(seen.colours[: len(views)], [view.colours for view in views])
+            cells = cells + cells_loss(seen.shapes[: len(views)], [view.shapes for view in views])
+            digits = digits_loss(seen.digits[: len(views)], [view.sign for view in views])
+            losses["cells"] = WEIGHTS["cells"] * (cells + digits)
+        return losses
 
     def _read(
         self, samples: Sequence[Sample], one_by_one: bool = False
@@ -113,18 +97,13 @@ class TogetherStage(ThinkerStage):
         one_by_one: no sound is heard with silence behind it that a longer one leaves.
         """
         batch = padded([(one.prompt, one.answer) for one in samples])
-        soft = torch.zeros(*batch.ids.shape, self.config.thinker.width)
         pictures = [one.picture for one in samples if one.picture is not None]
         sounds = [one.sound for one in samples if one.sound is not None]
         seen = self.model["eye"](stacked(pictures)) if pictures else None
-        if pictures:
-            soft = soft.index_put((batch.ids == SEEN,), seen.places.float().flatten(0, 1))
-        if sounds:
-            groups = [[one] for one in sounds] if one_by_one else [sounds]
-            places = torch.cat([one for group in groups for one in self._heard(group)])
-            soft = soft.index_put((batch.ids == HEARD,), places.float())
-        ids = batch.ids.masked_fill(batch.ids < 0, SOFT)
-        return self.model["thinker"](ids, soft, padding=batch.padding)[0], batch.targets, seen
+        groups = [[one] for one in sounds] if one_by_one else [sounds] * bool(sounds)
+        places = [one for group in groups for one in self._heard(group)]
+        logits, _ = read(self.model["thinker"], batch, None if seen is None else seen.places, places)
+        return logits, batch.targets, seen
 
     def _heard(self, sounds: Sequence[np.ndarray]) -> list[Tensor]:
         """Of each its own places (P, width of the thinker)."""
@@ -134,17 +113,54 @@ class TogetherStage(ThinkerStage):
         return [one[: len(heard_places(sound))] for one, sound in zip(places, sounds)]
 
     def _logits(self, items: Sequence[Item]) -> tuple[Tensor, Tensor]:
-        return self._read([self.question(one) for one in items])[:2]
+        return self._read([question(self.config.words, one) for one in items])[:2]
 
     @torch.no_grad()
     def check(self) -> dict[str, float]:
         """As of the thinker alone, now from pictures; and "asked": all kinds, the questions aloud."""
         rows = super().check()
         items = [item("valid", i) for i in range(min(MOST_ASKED, self.recipe.check_items))]
-        samples = [self.question(one, (15, i)) for i, one in enumerate(items)]
+        samples = [question(self.config.words, one, (15, i)) for i, one in enumerate(items)]
         logits, targets, _ = self._read(samples, one_by_one=True)
         rows["asked"] = ((logits.argmax(-1) == targets) | (targets == IGNORED)).all(1).float().mean().item()
         return rows
+
+
+def read(
+    thinker: Thinker, batch: Batch, seen: Tensor | None, heard: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Logits and states of a batch in which SEEN and HEARD stand for places.
+
+    seen: (B', PLACES, width), of the items that have a picture. heard: (P, width), of each that has a sound.
+    """
+    soft = torch.zeros(*batch.ids.shape, thinker.table.embedding_dim)
+    if seen is not None:
+        soft = soft.index_put((batch.ids == SEEN,), seen.float().flatten(0, 1))
+    if heard:
+        soft = soft.index_put((batch.ids == HEARD,), torch.cat(list(heard)).float())
+    return thinker(batch.ids.masked_fill(batch.ids < 0, SOFT), soft, padding=batch.padding)[:2]
+
+
+def question(words: Sequence[str], one: Item, key: tuple[int, ...] | None = None) -> Sample:
+    """An item as it is asked: typed, or, with a key, aloud by somebody new."""
+    picture = [] if one.scene is None else [PICTURE, *[SEEN] * PLACES]
+    sound = None if key is None else spoken(one.question, np.random.default_rng(key))
+    asked = numbered(words, one.question) if sound is None else heard_places(sound)
+    prompt = [*picture, QUESTION, *asked, ANSWER]
+    return Sample(prompt, [*numbered(words, one.answer), END], one.picture, sound)
+
+
+def spelling(words: Sequence[str], view: Practice) -> Sample:
+    """A picture, and in words what is in its cells."""
+    text = spelled(view.colours, view.shapes, view.sign)
+    return Sample([PICTURE, *[SEEN] * PLACES], [*numbered(words, text), END], view.picture)
+
+
+def dictation(words: Sequence[str], text: str, key: tuple[int, ...]) -> Sample:
+    """What somebody says, and the same in words."""
+    sound = spoken(text, np.random.default_rng(key))
+    prompt = [QUESTION, *heard_places(sound), QUESTION]
+    return Sample(prompt, [*numbered(words, text), END], sound=sound)
 
 
 def heard_places(sound: np.ndarray) -> list[int]:
