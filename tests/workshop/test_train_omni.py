@@ -8,20 +8,31 @@ import pytest
 import torch
 from fabricate_omni import SMALL
 
-from data.world.items import item
+from data.speech.voice import Utterance, Word
+from data.world.items import Practice, item
 from data.world.scenes import Sign
-from data.world.sentences import WORDS
+from data.world.sentences import WORDS, spelled
 from helpers.omni.spec import ANSWER, END, PICTURE, QUESTION
 from helpers.omni.weights import fresh_part, load_part
 from workshop.__main__ import main
-from workshop.omni.training import ear, thinker
+from workshop.omni.training import command, ear, stage, talker, thinker
 from workshop.omni.training.codec import CodecStage
 from workshop.omni.training.ear import EarStage
 from workshop.omni.training.eye import NO_SIGN, EyeStage, digits_of
+from workshop.omni.training.speech import HOP, said, said_calmly
 from workshop.omni.training.stage import Recipe
 from workshop.omni.training.talker import TalkerStage
 from workshop.omni.training.thinker import IGNORED, ThinkerStage, numbered, padded, spelled_ids
-from workshop.omni.training.together import TogetherStage
+from workshop.omni.training.together import (
+    HEARD,
+    SEEN,
+    Sample,
+    TogetherStage,
+    dictation,
+    heard_places,
+    question,
+    spelling,
+)
 from workshop.omni.training.voice import VoiceStage
 from workshop.training.loop import Budget, run
 
@@ -166,3 +177,91 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert main([*arguments[:-1], "3"]) == 2  # a state of other settings
     assert "batch" in capsys.readouterr().err
     assert main(["train", "omni", "nose", "--out", str(tmp_path), "--steps", "2"]) == 2
+
+
+def test_all_trains_one_stage_after_the_other(tmp_path, monkeypatch, capsys):
+    """Each as long as its plan says, from what those before it left; the second time there is nothing to do."""
+    begun_at = []
+    monkeypatch.setattr(
+        command, "run", lambda stage, path, budget: begun_at.append((path.stem, budget.steps))
+    )
+    monkeypatch.setattr(
+        command, "trained_parts", lambda out, parts: {p: fresh_part(p, CONFIG) for p in parts}
+    )
+    monkeypatch.setattr(command, "PLANS", {name: command.PLANS[name] for name in ("thinker", "talker")})
+    assert main(["train", "omni", "all", "--out", str(tmp_path)]) == 0
+    assert begun_at == [(name, plan.steps) for name, plan in command.PLANS.items()]
+    assert main(["train", "omni", "all", "--out", str(tmp_path), "--steps", "3"]) == 2
+    assert "recipes" in capsys.readouterr().err
+
+
+def test_stages_come_after_what_they_need(tmp_path, capsys):
+    done = set()
+    for name, plan in command.PLANS.items():
+        assert done >= set(plan.kind.needs)
+        done.add(name)
+    assert main(["train", "omni", "voice", "--out", str(tmp_path)]) == 2
+    assert "codec.safetensors; train that part first" in capsys.readouterr().err
+
+
+def test_every_frame_knows_its_word_and_the_next():
+    """Three words in seven frames, of which the first begins in silence and the last ends in it."""
+    words = tuple(Word(word, HOP * a, HOP * b) for word, a, b in (("a", 1, 3), ("red", 3, 4), ("ring", 4, 6)))
+    at = talker.word_of_frames(Utterance(np.zeros(7 * HOP, np.float32), words))
+    assert at.tolist() == [0, 0, 0, 1, 2, 2, 2]
+    assert talker.over(at).tolist() == [0, 0, 1, 1, 0, 0, 1]
+    ids = talker.pairs(torch.tensor([10, 11, 12]), at, 8, END)
+    assert ids[:, 0].tolist() == [10, 10, 10, 11, 12, 12, 12, END]
+    assert ids[:, 1].tolist() == [11, 11, 11, 12, END, END, END, END]
+
+
+def test_the_talker_reads_the_state_of_the_word_it_says():
+    """The state that a thought has in the pipeline: once the thinker has read the word."""
+    stage = begun(TalkerStage)
+    sample = question(WORDS, item("valid", 0))
+    speech = stage._speech([sample, Sample([ANSWER], numbered(WORDS, "yes") + [END])], [(0,), (1,)])
+    ids = torch.tensor([[ANSWER, *numbered(WORDS, "yes")]])
+    _, states, _ = stage.trained["thinker"](ids, torch.zeros(*ids.shape, CONFIG.thinker.width))
+    n = int(speech.own[1].sum())
+    assert speech.words[1, :n].tolist() == [[numbered(WORDS, "yes")[0], END]] * n
+    torch.testing.assert_close(speech.states[1, :n, 0], states[0, 1].expand(n, -1))
+    assert (speech.states[1, :, 1] == 0).all() and speech.over[1, :n].tolist() == [0] * (n - 1) + [1]
+    assert speech.over[0].sum() == len(sample.answer) - 1
+
+
+def test_a_sentence_said_calmly_has_the_same_times():
+    one, other = (said_calmly("there is no red ring", i) for i in (1, 2))
+    assert one.words == other.words and not np.array_equal(one.audio, other.audio)
+    assert said("there is no red ring", 1).words != said("there is no red ring", 2).words
+
+
+def test_what_is_seen_and_heard_stands_among_the_words():
+    """In each row its own: places of the eye's picture, and of as much sound as it has."""
+    stage = begun(TogetherStage)
+    one = next(one for one in (item("valid", i) for i in range(9)) if one.scene)
+    typed, asked = question(WORDS, one), question(WORDS, one, (3,))
+    told = dictation(WORDS, "a red ring", (4,))
+    samples = [typed, asked, told]
+    batch = padded([(each.prompt, each.answer) for each in samples])
+    assert (batch.ids == SEEN).sum(1).tolist() == [16, 16, 0]
+    assert (batch.ids == HEARD).sum(1).tolist() == [0, *(len(heard_places(s.sound)) for s in (asked, told))]
+    places = stage._heard([asked.sound, told.sound])
+    assert [len(each) for each in places] == (batch.ids == HEARD).sum(1)[1:].tolist()
+    with torch.no_grad():
+        logits, targets, _ = stage._read(samples)
+        alone, wanted, _ = stage._read([typed])
+    n = len(typed.answer)
+    assert targets[0, -n:].tolist() == wanted[0, -n:].tolist() == typed.answer
+    torch.testing.assert_close(logits[0, -n:], alone[0, -n:])
+
+
+def test_a_picture_is_spelled_as_far_as_it_has_names():
+    colours, shapes = np.zeros((2, 9), np.int64)
+    colours[:4], shapes[:4] = (1, -1, 3, -1), (-1, 2, 8, -1)
+    text = spelled(colours, shapes, Sign(7, 407))
+    assert (
+        text
+        == "top left red thing top middle square top right yellow heart bottom middle sign four zero seven"
+    )
+    sample = spelling(WORDS, Practice(np.zeros((64, 64, 3), np.uint8), colours, shapes, Sign(7, 407)))
+    assert sample.answer == [*numbered(WORDS, text), END] and sample.prompt == [PICTURE, *[SEEN] * 16]

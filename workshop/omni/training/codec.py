@@ -23,6 +23,7 @@ from workshop.training.quantizing import Quantized, Revival, draw_depths, initia
 NAMES_FROM = 0.06  # of the run: when the codebooks begin
 ALONE = 0.3  # share of items that use fewer codebooks than there are
 COMMITMENT = 0.25  # of the loss that keeps frames near the rows
+MEMORY, FADED = 30, 0.1  # of `Revival`: a run is short
 FIRST_ITEMS = 40  # whose frames the codebooks begin from
 
 
@@ -33,7 +34,7 @@ class CodecStage(Stage):
 
     def __init__(self, *arguments: object, **settings: object):
         super().__init__(*arguments, **settings)
-        self.front, self.revival = front(), Revival(self.model.quantizer)
+        self.front, self.revival = front(), Revival(self.model.quantizer, MEMORY, FADED)
         self.has_names = False
         self._used: Quantized | None = None
 
