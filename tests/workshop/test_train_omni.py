@@ -15,11 +15,12 @@ from data.world.sentences import WORDS, spelled
 from helpers.omni.spec import ANSWER, END, PICTURE, QUESTION
 from helpers.omni.weights import fresh_part, load_part
 from workshop.__main__ import main
-from workshop.omni.training import command, ear, stage, talker, thinker
+from workshop.omni.training import command, ear, talker, thinker
 from workshop.omni.training.codec import CodecStage
 from workshop.omni.training.ear import EarStage
 from workshop.omni.training.eye import NO_SIGN, EyeStage, digits_of
 from workshop.omni.training.speech import HOP, said, said_calmly
+from workshop.omni.training.stage import CONFIG as FULL
 from workshop.omni.training.stage import Recipe
 from workshop.omni.training.talker import TalkerStage
 from workshop.omni.training.thinker import IGNORED, ThinkerStage, numbered, padded, spelled_ids
@@ -180,14 +181,17 @@ def test_the_command(tmp_path, monkeypatch, capsys):
 
 
 def test_all_trains_one_stage_after_the_other(tmp_path, monkeypatch, capsys):
-    """Each as long as its plan says, from what those before it left; the second time there is nothing to do."""
+    """Each as long as its plan says."""
     begun_at = []
-    monkeypatch.setattr(
-        command, "run", lambda stage, path, budget: begun_at.append((path.stem, budget.steps))
-    )
-    monkeypatch.setattr(
-        command, "trained_parts", lambda out, parts: {p: fresh_part(p, CONFIG) for p in parts}
-    )
+
+    def run(training, path, budget):
+        begun_at.append((path.stem, budget.steps))
+
+    def parts_of(out, parts):
+        return {part: fresh_part(part, FULL) for part in parts}
+
+    monkeypatch.setattr(command, "run", run)
+    monkeypatch.setattr(command, "trained_parts", parts_of)
     monkeypatch.setattr(command, "PLANS", {name: command.PLANS[name] for name in ("thinker", "talker")})
     assert main(["train", "omni", "all", "--out", str(tmp_path)]) == 0
     assert begun_at == [(name, plan.steps) for name, plan in command.PLANS.items()]
