@@ -33,8 +33,8 @@ class ConvNeXt(nn.Module):
 class Vocoder(nn.Module):
     """Log-mel (B, N_MELS, T) -> real and imaginary parts of short spectra, each (B, N_FFT / 2 + 1, T).
 
-    T is a multiple of CODE_FRAME. A vowel that is held has the same spectrum in frame after frame, and with the
-    same phases it would have a pitch of one period a frame, whatever the voice's. The `clock` tells the
+    T is a multiple of CODE_FRAME. A vowel that is held has the same spectrum in frame after frame, and with
+    the same phases it would have a pitch of one period a frame, whatever the voice's. The `clock` tells the
     frames of a code frame apart, so that phases may move.
     """
 
