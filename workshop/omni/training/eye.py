@@ -72,15 +72,19 @@ class EyeStage(Stage):
 
     def _contrast(self, pictures: Tensor, texts: Sequence[str]) -> Tensor:
         """Each picture's own caption among all, and each caption's picture; two that say the same are one."""
-        ids = [numbered(self.config.words, text) for text in texts]
-        longest = max(map(len, ids))
-        words = torch.tensor([one + [SOFT] * (longest - len(one)) for one in ids])
-        said = F.normalize(self.scaffold(words).float(), dim=-1)
+        said = self._said(texts)
         heat = self.scaffold.temperature.clamp(max=HOTTEST).exp()
         similar = heat * F.normalize(pictures.float(), dim=-1) @ said.T
         same = torch.tensor([[one == other for other in texts] for one in texts]).float()
         same = same / same.sum(1, keepdim=True)
         return (F.cross_entropy(similar, same) + F.cross_entropy(similar.T, same)) / 2
+
+    def _said(self, texts: Sequence[str]) -> Tensor:
+        """Captions where they are compared, (B, CONTRAST), of length 1."""
+        ids = [numbered(self.config.words, text) for text in texts]
+        longest = max(map(len, ids))
+        words = torch.tensor([one + [SOFT] * (longest - len(one)) for one in ids])
+        return F.normalize(self.scaffold(words).float(), dim=-1)
 
     @torch.no_grad()
     def check(self) -> dict[str, float]:
