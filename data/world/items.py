@@ -1,5 +1,6 @@
 """The endless stream: item i of a split is a function of (seed, i), not of what was drawn before it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -36,11 +37,11 @@ class Item:
         return "" if self.scene is None else spelled(*self.scene.labels(), self.scene.sign)
 
 
-def item(split: str, i: int, seed: int = 0) -> Item:
-    """Item i of one of SPLITS. Kinds are equally frequent, as far as scenes allow every question."""
+def item(split: str, i: int, seed: int = 0, kinds: Sequence[str] = tuple(KINDS)) -> Item:
+    """Item i of one of SPLITS. Each of `kinds` is equally frequent, as far as scenes allow every question."""
     unseen, key = split == "unseen", (SPLITS[split], seed, i)
     rng = np.random.default_rng((*key, 0))
-    kind = list(KINDS)[rng.integers(len(KINDS))]
+    kind = kinds[rng.integers(len(kinds))]
     said, scene = None, None
     while said is None:
         scene = draw_scene(rng, unseen)

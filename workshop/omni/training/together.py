@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from data.world.items import Item, Practice, item, practice, signpost
-from data.world.sentences import spelled
+from data.world.sentences import KINDS, spelled
 from helpers.omni.configs import PATCH
 from helpers.omni.ear import TOGETHER, front, heard
 from helpers.omni.eye import SIDE, Seen
@@ -30,6 +30,8 @@ from workshop.omni.training.thinker import IGNORED, Batch, ThinkerStage, numbere
 SEEN, HEARD = -1, -2  # in a prompt: here stands what the eye, or the ear, says
 TYPED, ASKED, THINGS, SIGNS, DICTATED = "typed", "asked", "things", "signs", "dictated"
 TURNS = (TYPED, ASKED, THINGS, TYPED, SIGNS, TYPED, DICTATED, THINGS, TYPED, ASKED)
+EASY = ("sum", "count", "describe")  # without a picture, often by a guess, and by spelling
+ASKED_KINDS = (*KINDS, *(kind for kind in KINDS if kind not in EASY))  # the others are asked twice as often
 WEIGHTS = {"answers": 1.0, "spelling": 0.5, "dictation": 0.3, "cells": 0.3}  # of losses
 MOST_ASKED = 60  # items of a check that are asked aloud too
 PLACES = (SIDE // PATCH) ** 2
@@ -69,8 +71,9 @@ class TogetherStage(ThinkerStage):
         turns = {turn: [i for i in numbers if TURNS[i % len(TURNS)] == turn] for turn in TURNS}
         views = [practice(i, seed) for i in turns[THINGS]] + [signposted(i, seed) for i in turns[SIGNS]]
         words = self.config.words
-        questions = [question(words, item("train", i, seed)) for i in turns[TYPED]]
-        questions += [question(words, item("train", i, seed), (13, seed, i)) for i in turns[ASKED]]
+        asked = {i: item("train", i, seed, ASKED_KINDS) for i in (*turns[TYPED], *turns[ASKED])}
+        questions = [question(words, asked[i]) for i in turns[TYPED]]
+        questions += [question(words, asked[i], (13, seed, i)) for i in turns[ASKED]]
         samples = [spelling(words, view) for view in views] + questions
         samples += [dictation(words, sentence(i, seed), (14, seed, i)) for i in turns[DICTATED]]
         logits, targets, seen = self._read(samples)
