@@ -55,7 +55,7 @@ PLANS = {  # in the order in which one needs the other
     "ear": Plan(EarStage, Recipe(batch=24, rate=2e-3), 1560),
     "codec": Plan(CodecStage, Recipe(batch=16, rate=2e-3, decay=0.0, check_items=60), 900),
     "voice": Plan(
-        VoiceStage, Recipe(batch=16, rate=2e-3, decay=0.0, largest_gradient=5.0, check_items=24), 1500
+        VoiceStage, Recipe(batch=16, rate=2e-3, decay=0.0, largest_gradient=5.0, check_items=24), 2600
     ),
     "together": Plan(TogetherStage, Recipe(batch=40, rate=1e-3, check_items=120), 1800),
     "talker": Plan(TalkerStage, Recipe(batch=16, rate=1.5e-3, check_items=48), 1400),
