@@ -56,8 +56,8 @@ class Interrupted(Exception):
     pass
 
 
-def begun(kind, recipe=RECIPE):
-    return kind(recipe, CONFIG, trained={part: fresh_part(part, CONFIG) for part in kind.needs})
+def begun(kind, recipe=RECIPE, bfloat16=False):
+    return kind(recipe, CONFIG, bfloat16, {part: fresh_part(part, CONFIG) for part in kind.needs})
 
 
 def trained(kind, path, steps, stop_at=None):
@@ -88,6 +88,12 @@ def test_a_run_that_was_killed_ends_bit_equal(part, tmp_path):
         load_part(path.parent, name, CONFIG)  # raises where a tensor is missing or too many
     rows = list(csv.DictReader(path.with_suffix(".csv").read_text().splitlines()))
     assert float(rows[-1]["gradient"]) > 0 and "score" in rows[-1] and float(rows[-1]["step"]) == 6
+
+
+@pytest.mark.parametrize("part", STAGES)
+def test_a_step_in_mixed_precision_is_nearly_the_same(part):
+    whole, mixed = (begun(STAGES[part], bfloat16=half).step(0, 0.5) for half in (False, True))
+    assert mixed == pytest.approx(whole, rel=0.1, abs=0.1) and mixed != whole
 
 
 @pytest.mark.parametrize("part, steps, share", FALLS)

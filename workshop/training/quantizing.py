@@ -83,7 +83,7 @@ class Revival:
             counts = torch.bincount(codes.flatten(), minlength=len(uses)).to(uses)
             uses.mul_(1 - 1 / self.memory).add_(counts * len(uses) / codes.numel() / self.memory)
             idle = torch.nonzero(uses < self.faded).flatten()
-            frames = asked.flatten(0, 1)
+            frames = asked.flatten(0, 1).to(book.weight.dtype)  # under autocast they are halves
             book.weight[idle] = frames[torch.randint(len(frames), (len(idle),), generator=generator)]
             uses[idle] = 1.0
 
