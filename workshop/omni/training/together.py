@@ -1,9 +1,10 @@
 """Stage E: the thinker learns to read what the eye and the ear say, as it reads words.
 
 Of every ten items four ask a typed question, two a spoken one; two pictures of things and one of a sign are
-spelled cell by cell, and one sentence is taken down by ear. Spelling and dictation say of every place what
-it means, where an answer tells one word of a picture. The pictures to practise by are among them, so that
-pairs are not learned by heart. Of the ear only the last layer learns, the one that makes places.
+spelled cell by cell, and one sentence is taken down by ear. Later, when that is learned, eight are questions.
+Spelling and dictation say of every place what it means, where an answer tells one word of a picture. The
+pictures to practise by are among them, so that pairs are not learned by heart. Of the ear only the last
+layer learns, the one that makes places.
 """
 
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ from workshop.omni.training.thinker import IGNORED, Batch, ThinkerStage, numbere
 SEEN, HEARD = -1, -2  # in a prompt: here stands what the eye, or the ear, says
 TYPED, ASKED, THINGS, SIGNS, DICTATED = "typed", "asked", "things", "signs", "dictated"
 TURNS = (TYPED, ASKED, THINGS, TYPED, SIGNS, TYPED, DICTATED, THINGS, TYPED, ASKED)
+LATER_TURNS = (TYPED, ASKED, THINGS, TYPED, SIGNS, TYPED, TYPED, TYPED, TYPED, ASKED)
+LATER = 22_000  # from this item on: by then it spells, and hears every word
 EASY = ("sum", "count", "describe")  # without a picture, often by a guess, and by spelling
 ASKED_KINDS = (*KINDS, *(kind for kind in KINDS if kind not in EASY))  # the others are asked twice as often
 WEIGHTS = {"answers": 1.0, "spelling": 0.5, "dictation": 0.3, "cells": 0.3}  # of losses
@@ -68,7 +71,7 @@ class TogetherStage(ThinkerStage):
 
     def losses(self, numbers: range, rng: np.random.Generator) -> dict[str, Tensor]:
         seed = self.recipe.seed
-        turns = {turn: [i for i in numbers if TURNS[i % len(TURNS)] == turn] for turn in TURNS}
+        turns = {turn: [i for i in numbers if turn_of(i) == turn] for turn in TURNS}
         views = [practice(i, seed) for i in turns[THINGS]] + [signposted(i, seed) for i in turns[SIGNS]]
         words = self.config.words
         asked = {i: item("train", i, seed, ASKED_KINDS) for i in (*turns[TYPED], *turns[ASKED])}
@@ -164,6 +167,12 @@ def dictation(words: Sequence[str], text: str, key: tuple[int, ...]) -> Sample:
     sound = spoken(text, np.random.default_rng(key))
     prompt = [QUESTION, *heard_places(sound), QUESTION]
     return Sample(prompt, [*numbered(words, text), END], sound=sound)
+
+
+def turn_of(i: int) -> str:
+    """What item i is for."""
+    turns = TURNS if i < LATER else LATER_TURNS
+    return turns[i % len(turns)]
 
 
 def heard_places(sound: np.ndarray) -> list[int]:
