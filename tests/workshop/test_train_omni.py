@@ -15,7 +15,7 @@ from data.world.sentences import WORDS, spelled
 from helpers.omni.spec import ANSWER, END, PICTURE, QUESTION
 from helpers.omni.weights import fresh_part, load_part
 from workshop.__main__ import main
-from workshop.omni.training import command, ear, talker, thinker
+from workshop.omni.training import command, ear, talker, thinker, together
 from workshop.omni.training.codec import CodecStage
 from workshop.omni.training.ear import EarStage
 from workshop.omni.training.eye import NO_SIGN, EyeStage, digits_of
@@ -275,3 +275,9 @@ def test_a_picture_is_spelled_as_far_as_it_has_names():
     )
     sample = spelling(WORDS, Practice(np.zeros((64, 64, 3), np.uint8), colours, shapes, Sign(7, 407)))
     assert sample.answer == [*numbered(WORDS, text), END] and sample.prompt == [PICTURE, *[SEEN] * 16]
+
+
+def test_once_it_spells_it_is_asked_more():
+    first, later = ([together.turn_of(i) for i in range(start, start + 10)] for start in (0, together.LATER))
+    asked = [sum(turn in ("typed", "asked") for turn in turns) for turns in (first, later)]
+    assert asked == [6, 8] and set(first) > set(later) and "dictated" not in later
