@@ -155,7 +155,7 @@ def test_saved_and_loaded(models, tmp_path):
 def test_recognised_and_described(checkpoint, tmp_path):
     assert files.recognises(checkpoint) and not files.recognises(tmp_path)
     lines = list(files.describe(checkpoint))
-    assert "9 words" in lines[0] and any("thinker" in line and "n_layers 2" in line for line in lines)
+    assert "63 words" in lines[0] and any("thinker" in line and "n_layers 2" in line for line in lines)
 
 
 @pytest.mark.parametrize(
