@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from data.world.sentences import UNKNOWN
 from helpers.omni.pipeline import Pipeline
 from helpers.omni.reference import TorchPipeline
 from helpers.support import commands
@@ -33,7 +34,7 @@ def doubt_rows(pipeline: Pipeline, count: int) -> Iterator[Row]:
     bounds = pipeline.spec.bounds
     for kind in STRANGE:
         found = [considered(pipeline, one) for one in strange(kind, "test", count)]
-        refused = [bool(bounds.doubted(**one.sure)) or one.text == "i do not know" for one in found]
+        refused = [bool(bounds.doubted(**one.sure)) or one.text == UNKNOWN for one in found]
         yield Row("says that it does not know (%)", kind, shares(refused), (AT_LEAST, HALF))
     for split in ("test", "unseen"):
         refused: dict[bool, list[bool]] = {True: [], False: []}
