@@ -3,10 +3,10 @@
 from helpers.verify import AGREEMENT, KL, SNR
 
 EIGHT_BIT = {
-    "ear": {SNR: 15.0},
-    "eye": {SNR: 15.0},
-    "thinker": {KL: 0.05, AGREEMENT: 0.9},
-    "talker": {AGREEMENT: 0.7},
+    "ear": {SNR: 20.0},
+    "eye": {SNR: 20.0},
+    "thinker": {KL: 0.01, AGREEMENT: 0.95},
+    "talker": {AGREEMENT: 0.9},
 }
 HALF = {
     "thinker": {KL: 0.001, AGREEMENT: 0.99},

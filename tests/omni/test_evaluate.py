@@ -10,8 +10,6 @@ import pytest
 
 from data.world.items import item
 from data.world.sentences import WORDS
-from helpers.audio.griffin_lim import from_mel, griffin_lim, spectra
-from helpers.layers.spectrogram import mel_bands
 from helpers.omni import weights
 from helpers.omni.doubt import NEVER, Bounds
 from helpers.omni.pipeline import Question, Thought
@@ -24,7 +22,6 @@ from workshop.omni.bench.worker import FIRST, OPERATIONS, STREAM, Version, prepa
 from workshop.omni.evaluation import command, understanding
 from workshop.omni.evaluation.rows import AT_LEAST, AT_MOST, Row, alone, errors, shares
 from workshop.omni.evaluation.speaking import said
-from workshop.scoring.listener import Listener
 
 
 class Knowing:
@@ -180,30 +177,6 @@ def _endless(talker):
         return codes, np.full_like(over, -1.0), *new
 
     return endless
-
-
-# --- Griffin-Lim
-
-
-def test_a_sound_from_its_magnitudes_is_understood_again():
-    one = item("test", 3)
-    audio = asked.say(one.answer, asked.Speaker(), np.random.default_rng(0)).audio
-    audio = audio[: len(audio) // 160 * 160]
-    magnitudes = np.abs(spectra(audio, 512, 160))
-    made = griffin_lim(magnitudes, 160)
-    assert len(made) == len(audio)
-    apart = np.abs(np.abs(spectra(made, 512, 160)) - magnitudes).mean()
-    noise = np.abs(np.abs(spectra(griffin_lim(magnitudes, 160, rounds=0), 512, 160)) - magnitudes).mean()
-    assert apart < 0.5 * noise
-    assert Listener()(made) == one.answer.split()
-
-
-def test_magnitudes_that_give_these_bands():
-    bands = mel_bands(16000, 512, 80, 50, 7600).astype(float)
-    power = bands.T @ np.random.default_rng(0).random((257, 7))
-    found = from_mel(power, bands)
-    assert (found >= 0).all()
-    assert np.abs(10 * np.log10(bands.T @ found**2 / power)).mean() < 0.05, "decibels"
 
 
 # --- the bench

@@ -28,7 +28,7 @@ class Row:
         return self.score.mean >= bound if side == AT_LEAST else self.score.mean <= bound
 
     def cells(self) -> tuple[str, ...]:
-        asked = "" if self.asked is None else f"{self.asked[0]} {self.asked[1]:g}"
+        asked = "" if self.asked is None else f"{self.asked[0]} {self.asked[1]:.3g}"
         verdict = {None: "", True: "met", False: "NOT MET"}[self.met]
         return self.measure, self.of, _shown(self.score), asked, verdict
 
