@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from data.world.items import Item, Practice, item, practice, signpost
+from data.world.scenes import COLOURS, SHAPES, place
 from data.world.sentences import KINDS, spelled
 from helpers.omni.configs import PATCH
 from helpers.omni.ear import TOGETHER, front, heard
@@ -29,13 +30,29 @@ from workshop.omni.training.eye import cells_loss, digits_loss, stacked
 from workshop.omni.training.thinker import IGNORED, Batch, ThinkerStage, numbered, padded
 
 SEEN, HEARD = -1, -2  # in a prompt: here stands what the eye, or the ear, says
-TYPED, ASKED, THINGS, SIGNS, DICTATED = "typed", "asked", "things", "signs", "dictated"
-TURNS = (TYPED, ASKED, THINGS, TYPED, SIGNS, TYPED, DICTATED, THINGS, TYPED, ASKED)
-LATER_TURNS = (TYPED, ASKED, THINGS, TYPED, SIGNS, TYPED, TYPED, TYPED, TYPED, ASKED)
-LATER = 22_000  # from this item on: by then it spells, and hears every word
+TYPED, ASKED, THINGS, SIGNS, DICTATED, NAMED = "typed", "asked", "things", "signs", "dictated", "named"
 EASY = ("sum", "count", "describe")  # without a picture, often by a guess, and by spelling
-ASKED_KINDS = (*KINDS, *(kind for kind in KINDS if kind not in EASY))  # the others are asked twice as often
-WEIGHTS = {"answers": 1.0, "spelling": 0.5, "dictation": 0.3, "cells": 0.3}  # of losses
+HARD = ("colour", "where", "exists")  # to find a thing by its shape
+MOSTLY = (*KINDS, *(kind for kind in KINDS if kind not in EASY))
+
+
+class Phase(NamedTuple):
+    """From an item on: what each of ten is for, and kinds of questions, each as often as it is named."""
+
+    first: int
+    turns: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+
+PHASES = (
+    Phase(0, (TYPED, ASKED, THINGS, TYPED, SIGNS, TYPED, DICTATED, THINGS, TYPED, ASKED), MOSTLY),
+    # By then it spells, and hears every word.
+    Phase(22_000, (TYPED, ASKED, THINGS, TYPED, SIGNS, TYPED, TYPED, TYPED, TYPED, ASKED), MOSTLY),
+    # By then it finds by colour and by place, and knows every sign.
+    Phase(66_000, (TYPED, ASKED, NAMED, TYPED, NAMED, TYPED, TYPED, NAMED, TYPED, ASKED), MOSTLY + 2 * HARD),
+)
+TURNS = sorted({turn for phase in PHASES for turn in phase.turns})
+WEIGHTS = {"answers": 1.0, "spelling": 0.5, "naming": 0.5, "dictation": 0.3, "cells": 0.3}  # of losses
 MOST_ASKED = 60  # items of a check that are asked aloud too
 PLACES = (SIDE // PATCH) ** 2
 
@@ -73,14 +90,24 @@ class TogetherStage(ThinkerStage):
         seed = self.recipe.seed
         turns = {turn: [i for i in numbers if turn_of(i) == turn] for turn in TURNS}
         views = [practice(i, seed) for i in turns[THINGS]] + [signposted(i, seed) for i in turns[SIGNS]]
+        named = [shown(i, seed) for i in turns[NAMED]]
         words = self.config.words
-        asked = {i: item("train", i, seed, ASKED_KINDS) for i in (*turns[TYPED], *turns[ASKED])}
+        asked = {i: item("train", i, seed, phase_of(i).kinds) for i in (*turns[TYPED], *turns[ASKED])}
         questions = [question(words, asked[i]) for i in turns[TYPED]]
         questions += [question(words, asked[i], (13, seed, i)) for i in turns[ASKED]]
-        samples = [spelling(words, view) for view in views] + questions
+        samples = [spelling(words, view) for view in views]
+        samples += [
+            naming(words, view, np.random.default_rng((20, seed, i))) for i, view in zip(turns[NAMED], named)
+        ]
+        samples += questions
         samples += [dictation(words, sentence(i, seed), (14, seed, i)) for i in turns[DICTATED]]
         logits, targets, seen = self._read(samples)
-        sizes = {"spelling": len(views), "answers": len(questions), "dictation": len(turns[DICTATED])}
+        sizes = {
+            "spelling": len(views),
+            "naming": len(named),
+            "answers": len(questions),
+            "dictation": len(turns[DICTATED]),
+        }
         parts = zip(sizes, logits.split([*sizes.values()]), targets.split([*sizes.values()]))
         losses = {
             name: WEIGHTS[name]
@@ -88,7 +115,7 @@ class TogetherStage(ThinkerStage):
             for name, said, wanted in parts
             if len(said)  # a small batch has not everything
         }
-        if views:
+        if views := views + named:
             cells = cells_loss(seen.colours[: len(views)], [view.colours for view in views])
             cells = cells + cells_loss(seen.shapes[: len(views)], [view.shapes for view in views])
             digits = digits_loss(seen.digits[: len(views)], [view.sign for view in views])
@@ -169,9 +196,28 @@ def dictation(words: Sequence[str], text: str, key: tuple[int, ...]) -> Sample:
     return Sample(prompt, [*numbered(words, text), END], sound=sound)
 
 
+def naming(words: Sequence[str], view: Practice, rng: np.random.Generator) -> Sample:
+    """A picture, and of each shape that is there once its colour and its place, in any order.
+
+    To spell, one finds things by their cells; here one finds them by what they are.
+    """
+    colours, shapes = view.colours.tolist(), view.shapes.tolist()
+    known = [cell for cell, shape in enumerate(shapes) if shape > 0 and shapes.count(shape) == 1]
+    parts = []
+    for cell in rng.permutation(known).tolist():
+        colour = [COLOURS[colours[cell] - 1]] if colours[cell] > 0 else []
+        parts += [SHAPES[shapes[cell] - 1], *colour, place(cell)]
+    answer = [*numbered(words, " ".join(parts)), END]
+    return Sample([PICTURE, *[SEEN] * PLACES, ANSWER], answer, view.picture)
+
+
+def phase_of(i: int) -> Phase:
+    return next(phase for phase in reversed(PHASES) if i >= phase.first)
+
+
 def turn_of(i: int) -> str:
     """What item i is for."""
-    turns = TURNS if i < LATER else LATER_TURNS
+    turns = phase_of(i).turns
     return turns[i % len(turns)]
 
 
@@ -184,3 +230,11 @@ def signposted(i: int, seed: int) -> Practice:
     """A picture to practise reading by, with labels as others have them."""
     picture, scene = signpost(i, seed)
     return Practice(picture, *scene.labels(), scene.sign)
+
+
+def shown(i: int, seed: int) -> Practice:
+    """A picture such as questions are asked about; in every second ten one to practise by."""
+    one = item("train", i, seed)
+    if one.scene is None or i // 10 % 2:
+        return practice(i, seed)
+    return Practice(one.picture, *one.scene.labels(), one.scene.sign)
