@@ -277,7 +277,23 @@ def test_a_picture_is_spelled_as_far_as_it_has_names():
     assert sample.answer == [*numbered(WORDS, text), END] and sample.prompt == [PICTURE, *[SEEN] * 16]
 
 
-def test_once_it_spells_it_is_asked_more():
-    first, later = ([together.turn_of(i) for i in range(start, start + 10)] for start in (0, together.LATER))
-    asked = [sum(turn in ("typed", "asked") for turn in turns) for turns in (first, later)]
-    assert asked == [6, 8] and set(first) > set(later) and "dictated" not in later
+def test_a_phase_begins_with_its_first_item():
+    phases = together.PHASES
+    for before, phase in zip(phases, phases[1:]):
+        assert together.phase_of(phase.first - 1) is before and together.phase_of(phase.first) is phase
+        assert before.first % len(before.turns) == phase.first % len(phase.turns) == 0
+    assert together.phase_of(0) is phases[0] and together.phase_of(10**9) is phases[-1]
+
+
+def test_things_are_named_by_their_shape_once():
+    """Of two of a shape neither could be meant; a colour without a name is left out."""
+    colours, shapes = np.zeros((2, 9), np.int64)
+    colours[[0, 1, 2, 5]], shapes[[0, 1, 2, 5]] = (1, 2, -1, 4), (3, 3, 5, -1)
+    view = Practice(np.zeros((64, 64, 3), np.uint8), colours, shapes, None)
+    sample = together.naming(WORDS, view, np.random.default_rng(0))
+    assert sample.answer == [*numbered(WORDS, "star top right"), END]
+    assert sample.prompt == [PICTURE, *[SEEN] * 16, ANSWER]
+    both = together.naming(
+        WORDS, Practice(view.picture, abs(colours), shapes, None), np.random.default_rng(0)
+    )
+    assert both.answer == [*numbered(WORDS, "star red top right"), END]
