@@ -57,8 +57,8 @@ PLANS = {  # in the order in which one needs the other
     "voice": Plan(
         VoiceStage, Recipe(batch=16, rate=2e-3, decay=0.0, largest_gradient=5.0, check_items=24), 2600
     ),
-    "together": Plan(TogetherStage, Recipe(batch=40, rate=1e-3, check_items=120), 3000),
-    "talker": Plan(TalkerStage, Recipe(batch=16, rate=1.5e-3, check_items=48), 1000),
+    "together": Plan(TogetherStage, Recipe(batch=40, rate=1e-3, check_items=120), 2700),
+    "talker": Plan(TalkerStage, Recipe(batch=16, rate=1.5e-3, check_items=48), 2000),
 }
 
 
