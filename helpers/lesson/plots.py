@@ -145,7 +145,7 @@ def as_grid(name: str, array: np.ndarray) -> np.ndarray:
 def pictures(
     pictures: Sequence[np.ndarray], titles: Sequence[str] = (), columns: int = 6, ax: Axes | None = None
 ) -> Axes:
-    """Square pictures, (H, H, 3), side by side and in rows, each with a title above it."""
+    """Square pictures, (H, H, 3) or (H, H), side by side and in rows, each with a title above it."""
     wrapped = [textwrap.fill(title, 144 // columns) for title in titles]
     line = columns / 65  # of a picture's width
     step = 1.05 + line * max((title.count("\n") + 1 for title in wrapped), default=0)
@@ -153,7 +153,8 @@ def pictures(
     with _axes(ax, height=9 / columns * step * n_rows) as ax:
         for i, (picture, title) in enumerate(itertools.zip_longest(pictures, wrapped, fillvalue="")):
             x, y = i % columns, -(i // columns) * step
-            ax.imshow(picture, extent=(x, x + 0.94, y, y + 0.94), interpolation="nearest")
+            place = (x, x + 0.94, y, y + 0.94)
+            ax.imshow(picture, extent=place, interpolation="nearest", cmap=COLOURS)
             ax.text(x + 0.47, y + 0.96, title, ha="center", va="bottom", fontsize=8)
         ax.set(xlim=(-0.03, columns), ylim=(y - 0.03, step), aspect="equal")
         ax.axis("off")

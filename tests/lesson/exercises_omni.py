@@ -1,0 +1,239 @@
+"""The exercises' checks of Part IV, as `test_exercises` tries them."""
+
+import math
+
+import numpy as np
+import torch
+from scipy.linalg import solve_toeplitz
+from torch.nn import functional as F
+
+import helpers.lesson.checks.eye as looked
+import helpers.lesson.checks.speech as spoken
+import helpers.lesson.checks.spelling as spelled
+import helpers.lesson.checks.thinker as thought
+import helpers.lesson.checks.world as drawn
+
+
+def diamond(x, y):
+    return (abs(x) + abs(y) - drawn.TIP) / np.sqrt(2)
+
+
+def place(k, n, seed, shuffles=lambda turn, seed: (seed, turn)):
+    turn, i = divmod(k, n)
+    rng = np.random.default_rng(shuffles(turn, seed))
+    a, b = (int(one) for one in rng.integers(n, size=2))
+    while math.gcd(a, n) != 1:
+        a = int(rng.integers(n))
+    return (a * i + b) % n
+
+
+def forgets(calls=[0]):  # noqa: B006
+    """Draws again at each call."""
+
+    def place_once(k, n, seed):
+        calls[0] += 1
+        turn, i = divmod(k, n)
+        return (i + (calls[0] - 1) // n) % n if calls[0] <= 2 * n else (i + calls[0]) % n
+
+    return place_once
+
+
+def tube(length, n, multiples=lambda k: 2 * k + 1, quarter=4, sound=34300):
+    return [sound * multiples(k) / (quarter * length) for k in range(n)]
+
+
+def word_errors(said, heard, put_in=1):
+    row = [put_in * j for j in range(len(heard) + 1)]
+    for i, word in enumerate(said, 1):
+        before, row = row, [i]
+        for j, other in enumerate(heard, 1):
+            row.append(min(before[j - 1] + (word != other), before[j] + 1, row[-1] + put_in))
+    return row[-1]
+
+
+def formants(audio, rate, order=14):
+    x = np.diff(audio.astype(float)) * np.hanning(len(audio) - 1)
+    same = np.fft.irfft(np.abs(np.fft.rfft(x, 2 * len(x))) ** 2)[: order + 1]
+    roots = np.roots([1, *-solve_toeplitz(same[:-1], same[1:])])
+    roots = roots[roots.imag > 0]
+    hertz, width = np.angle(roots) * rate / (2 * np.pi), -np.log(abs(roots)) * rate / np.pi
+    return sorted(hertz[(width < 500) & (hertz > 150)])[:2]
+
+
+def loudest(audio, rate):
+    """The two strongest harmonics."""
+    level = np.abs(np.fft.rfft(audio * np.hanning(len(audio))))
+    top = np.argsort(level)[::-1]
+    far = next(i for i in top if abs(i - top[0]) > 30)
+    return sorted(i * rate / len(audio) for i in (top[0], far))
+
+
+def turn(x, place, grows=2, way=1):
+    one, other = x.chunk(2)
+    angle = way * place / 10000 ** (grows * torch.arange(len(one)) / len(x))
+    cosine, sine = angle.cos(), angle.sin()
+    return torch.cat([one * cosine - other * sine, other * cosine + one * sine])
+
+
+def turn_neighbours(x, place):
+    return turn(x.unflatten(0, (-1, 2)).T.flatten(), place).unflatten(0, (2, -1)).T.flatten()
+
+
+def targets(prompt, answer, end):
+    return prompt + answer, [-100] * (len(prompt) - 1) + answer + [end]
+
+
+def reordered(weight, n_heads):
+    return weight.unflatten(0, (n_heads, -1, 2)).transpose(1, 2).flatten(0, 2)
+
+
+def read(row, drop="-"):
+    merged = [one for one, before in zip(row, (None, *row)) if one != before]
+    return "".join(one for one in merged if one not in drop)
+
+
+def least(text):
+    return len(text) + sum(a == b for a, b in zip(text, text[1:]))
+
+
+def probability(p, text, over=lambda one, other: one != other):
+    return spelled.our_probability(p, text, over)
+
+
+def beside(x, order=(0, 1, 3, 2, 4, 5)):
+    return x.unflatten(1, (4, 2, 4, 2)).permute(*order).flatten(3).flatten(1, 2)
+
+
+def contrast(pictures, captions, heat, one=0.5, other=0.5, unit=F.normalize):
+    scores, right = heat * unit(pictures) @ unit(captions).T, torch.arange(len(pictures))
+    return one * F.cross_entropy(scores, right) + other * F.cross_entropy(scores.T, right)
+
+
+def held_out(a, b, c):
+    return {(i, j, (i + j) % c) for i in range(a) for j in range(b)}
+
+
+# check, the right answer, wrong answers
+EXERCISES = [
+    (
+        drawn.diamond, diamond,
+        [
+            lambda x, y: -diamond(x, y), lambda x, y: np.sqrt(2) * diamond(x, y),
+            lambda x, y: np.maximum(abs(x), abs(y)) - 0.9, lambda x, y: np.hypot(x, y) - 0.9,
+            lambda x, y: diamond(x, y) + 0.1, lambda x, y: x[0],
+        ],
+    ),
+    (
+        drawn.sees, lambda right, blind: (right - blind) / (1 - blind),
+        [
+            lambda right, blind: right - blind, lambda right, blind: right / blind,
+            lambda right, blind: (right - blind) / right, lambda right, blind: right,
+        ],
+    ),
+    (
+        drawn.place, place,
+        [
+            lambda k, n, seed: k % n, lambda k, n, seed: int(np.random.default_rng((seed, k)).integers(n)),
+            lambda k, n, seed: place(k, n, 0), lambda k, n, seed: n, lambda k, n, seed: 0.5,
+            lambda k, n, seed: (k + 7 * seed * (1 + k // n)) % n, forgets(),
+        ],
+    ),
+    (
+        spoken.tube, tube,
+        [
+            lambda length, n: tube(length, n, lambda k: k + 1, 2),
+            lambda length, n: tube(length, n, lambda k: k + 1), lambda length, n: tube(length, n, sound=343),
+            lambda length, n: tube(length, n)[:1], lambda length, n: tube(length, n, quarter=3),
+        ],
+    ),
+    (
+        spoken.word_errors, word_errors,
+        [
+            lambda said, heard: sum(a != b for a, b in zip(said, heard)) + abs(len(said) - len(heard)),
+            lambda said, heard: sum(a != b for a, b in zip(said, heard)),
+            lambda said, heard: len(set(said) - set(heard)),
+            lambda said, heard: word_errors(said, heard, put_in=2), lambda said, heard: 0.5,
+        ],
+    ),
+    (
+        spoken.formants, formants,
+        [
+            loudest, lambda *given: formants(*given)[::-1], lambda *given: 500,
+            lambda audio, rate: formants(audio, 2 * rate), lambda audio, rate: (97, 2150),
+        ],
+    ),
+    (
+        thought.turn, turn,
+        [
+            lambda x, place: turn(x, place, way=-1), lambda x, place: turn(x, place, grows=1),
+            turn_neighbours, lambda x, place: x[:8], lambda x, place: turn(x, 2 * place),
+        ],
+    ),
+    (
+        thought.targets, targets,
+        [
+            lambda p, a, end: (p + a, [-100] * len(p) + a),
+            lambda p, a, end: (p + a, [-100] * (len(p) - 1) + a[1:] + [end, -100]),
+            lambda p, a, end: (p + a, p[1:] + a + [end]), lambda p, a, end: (p, a),
+            lambda p, a, end: (p + a + [end], targets(p, a, end)[1] + [-100]), lambda p, a, end: 1,
+            lambda p, a, end: (p + a, [-100] * (len(p) + len(a))),
+        ],
+    ),
+    (
+        thought.reordered, reordered,
+        [
+            lambda w, n: w, lambda w, n: w.unflatten(0, (n, 2, -1)).transpose(1, 2).flatten(0, 2),
+            lambda w, n: w.unflatten(0, (-1, 2)).transpose(0, 1).flatten(0, 1), lambda w, n: w.flip(0),
+            lambda w, n: 2 * w, lambda w, n: w.T,
+        ],
+    ),
+    (
+        spelled.read, read,
+        [
+            lambda row: read(row.replace("-", "")), lambda row: row.replace("-", ""),
+            lambda row: read(row, drop=""), lambda row: read(row, drop="- "), lambda row: 7,
+        ],
+    ),
+    (
+        spelled.least, least,
+        [
+            len, lambda text: 2 * len(text) + 1, lambda text: len(text.replace(" ", "")),
+            lambda text: least(text) + 1,
+        ],
+    ),
+    (
+        spelled.probability, probability,
+        [
+            lambda *given: probability(*given, lambda *_: True),
+            lambda *given: probability(*given, lambda *_: False), spelled.likeliest,
+            lambda *given: np.log(probability(*given)), lambda *given: probability(*given) / 2,
+        ],
+    ),
+    (
+        looked.beside, beside,
+        [
+            lambda x: x.reshape(2, 16, 12), lambda x: beside(x, (0, 1, 3, 4, 2, 5)),
+            lambda x: beside(x, (0, 3, 1, 2, 4, 5)), lambda x: beside(x, (0, 1, 3, 5, 2, 4)),
+            lambda x: beside(x).flip(1), lambda x: x,
+        ],
+    ),
+    (
+        looked.contrast, contrast,
+        [
+            lambda *given: contrast(*given, unit=lambda x: x), lambda *given: contrast(*given, 1, 0),
+            lambda *given: contrast(*given, 0, 1), lambda *given: contrast(*given, 1, 1),
+            lambda p, c, heat: contrast(p, c, 1 / heat), lambda *given: contrast(*given) + 1,
+            lambda p, c, heat: p,
+        ],
+    ),
+    (
+        looked.held_out, held_out,
+        [
+            lambda a, b, c: {(i, i, i) for i in range(a)},
+            lambda a, b, c: {(i, j, 0) for i in range(a) for j in range(b)},
+            lambda a, b, c: {(0, j, k) for j in range(b) for k in range(c)},
+            lambda a, b, c: {(i, j, i + j) for i in range(a) for j in range(b)}, lambda a, b, c: 1,
+            lambda a, b, c: set(),
+        ],
+    ),
+]  # fmt: skip
