@@ -1,5 +1,6 @@
 """The exercises' checks of Part IV, as `test_exercises` tries them."""
 
+import itertools
 import math
 
 import numpy as np
@@ -27,15 +28,10 @@ def place(k, n, seed, shuffles=lambda turn, seed: (seed, turn)):
     return (a * i + b) % n
 
 
-def forgets(calls=[0]):  # noqa: B006
-    """Draws again at each call."""
-
-    def place_once(k, n, seed):
-        calls[0] += 1
-        turn, i = divmod(k, n)
-        return (i + (calls[0] - 1) // n) % n if calls[0] <= 2 * n else (i + calls[0]) % n
-
-    return place_once
+def forgetful():
+    """Another order whenever it is asked."""
+    calls = itertools.count()
+    return lambda k, n, seed: (k + next(calls) // n) % n
 
 
 def tube(length, n, multiples=lambda k: 2 * k + 1, quarter=4, sound=34300):
@@ -135,7 +131,7 @@ EXERCISES = [
         [
             lambda k, n, seed: k % n, lambda k, n, seed: int(np.random.default_rng((seed, k)).integers(n)),
             lambda k, n, seed: place(k, n, 0), lambda k, n, seed: n, lambda k, n, seed: 0.5,
-            lambda k, n, seed: (k + 7 * seed * (1 + k // n)) % n, forgets(),
+            lambda k, n, seed: (k + 7 * seed * (1 + k // n)) % n, forgetful(),
         ],
     ),
     (

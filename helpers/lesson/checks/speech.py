@@ -64,7 +64,9 @@ def word_errors(function: Callable[[list[str], list[str]], int]) -> str:
         by_place = sum(a != b for a, b in zip(said.split(), heard.split()))
         missing = len(set(said.split()) - set(heard.split()))
         if answer == by_place + abs(len(said.split()) - len(heard.split())):
-            raise Wrong(f"{where} one word that is left out moves all others; compare them where they belong.")
+            raise Wrong(
+                f"{where} one word that is left out moves all others; compare them where they belong."
+            )
         if answer == by_place:
             raise Wrong(f"{where} what is too much at the end counts too.")
         if answer == missing:

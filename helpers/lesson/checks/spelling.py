@@ -13,7 +13,7 @@ ROWS = (  # of frames, what they read as
     ("aa-a", "aa"),
     ("t-oo-- -ss-ee-e", "to see"),
 )
-TEXTS = (("red", 3), ("yellow", 7), ("three green", 13), ("aaa", 5), ("the red ring", 12), ("", 0))
+TEXTS = (("red", 3), ("the red ring", 12), ("yellow", 7), ("three green", 13), ("aaa", 5), ("", 0))
 
 
 @exercise

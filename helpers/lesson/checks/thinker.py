@@ -63,9 +63,7 @@ def targets(function: Callable[[list[int], list[int], int], tuple[list[int], lis
             "that is shifted twice: the first word of the answer is never asked for.": (
                 [NOBODY] * (len(prompt) - 1) + [*answer[1:], END, NOBODY]
             ),
-            "picture and question are given; nobody can guess them, so nobody asks.": (
-                [*given[1:], END]
-            ),
+            "picture and question are given; nobody can guess them, so nobody asks.": ([*given[1:], END]),
         }
         explain(found_asked, reasons, lambda one, other: one == other)
         if found_given == [*given, END]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from helpers.lesson.checks.verdict import Wrong, called, close, exercise, explain, number, whole_number
+from helpers.lesson.checks.verdict import Wrong, called, exercise, explain, number, whole_number
 
 TIP = 0.9  # of the diamond, from its middle
 SCORES = ((0.9, 0.45), (0.66, 0.66), (0.5, 0.1), (1.0, 0.2))  # right, right without a look
@@ -55,7 +55,6 @@ def sees(function: Callable[[float, float], float]) -> str:
                     (right - blind) / right
                 ),
             },
-            lambda one, other: close(one, other) and other != share,
         )
         raise Wrong(f"right in {right:.0%}, the blind in {blind:.0%}: it does not see in {answer:.0%}.")
     return "half right where half can be guessed is nothing seen at all."
