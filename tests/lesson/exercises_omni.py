@@ -12,6 +12,7 @@ import helpers.lesson.checks.eye as looked
 import helpers.lesson.checks.speech as spoken
 import helpers.lesson.checks.spelling as spelled
 import helpers.lesson.checks.thinker as thought
+import helpers.lesson.checks.voice as sounded
 import helpers.lesson.checks.world as drawn
 
 
@@ -109,6 +110,30 @@ def held_out(a, b, c):
     return {(i, j, (i + j) % c) for i in range(a) for j in range(b)}
 
 
+def perplexity(counts, base=np.e, seen=lambda shares: shares[shares > 0]):
+    shares = seen(np.asarray(counts, float) / sum(counts))
+    with np.errstate(all="ignore"):
+        return base ** -(shares * np.log(shares)).sum()
+
+
+def again(magnitudes, sound, forth, back):
+    lines = forth(sound)
+    return back(magnitudes * lines / np.maximum(abs(lines), 1e-12))
+
+
+def divides(magnitudes, sound, forth, back):
+    with np.errstate(all="ignore"):
+        return back(magnitudes * (forth(sound) / abs(forth(sound))))
+
+
+def fsq(x, levels, bend=torch.tanh, skips=lambda bent, x: bent, shift=0.5, whole=torch.Tensor.long):
+    h = (levels - 1) / 2
+    bent = h * bend(x)
+    soft = skips(bent, x)
+    digits = whole(bent.round() + shift * (levels - 1))
+    return soft + (bent.round() - soft).detach(), (digits * levels ** torch.arange(x.shape[-1])).sum(-1)
+
+
 # check, the right answer, wrong answers
 EXERCISES = [
     (
@@ -203,6 +228,34 @@ EXERCISES = [
             lambda *given: probability(*given, lambda *_: True),
             lambda *given: probability(*given, lambda *_: False), spelled.likeliest,
             lambda *given: np.log(probability(*given)), lambda *given: probability(*given) / 2,
+        ],
+    ),
+    (
+        sounded.perplexity, perplexity,
+        [
+            np.count_nonzero, lambda c: np.log(perplexity(c)), lambda c: np.log2(perplexity(c)),
+            lambda c: perplexity(c, base=2), lambda c: perplexity(c, seen=lambda shares: shares), sum,
+        ],
+    ),
+    (
+        sounded.again, again,
+        [
+            lambda m, sound, forth, back: back(forth(sound)), lambda m, sound, forth, back: back(m),
+            lambda m, sound, forth, back: back(m * forth(sound)), divides,
+            lambda *given: again(*given) / 2, lambda *given: again(*given)[:9],
+        ],
+    ),
+    (
+        sounded.fsq, fsq,
+        [
+            lambda x, levels: fsq(x.detach(), levels), lambda x, levels: fsq(x, levels, torch.sin),
+            lambda x, levels: fsq(x, levels, lambda x: 3 * x), lambda x, levels: fsq(x, levels, shift=0),
+            lambda x, levels: fsq(x, levels, skips=lambda bent, x: x),
+            lambda x, levels: fsq(x, levels, skips=lambda bent, x: 0 * bent),
+            lambda x, levels: fsq(x, levels, skips=lambda bent, x: 2 * bent),
+            lambda x, levels: fsq(x, levels, whole=torch.Tensor.float),
+            lambda x, levels: (fsq(x, levels)[0], fsq(x.flip(-1), levels)[1]), lambda x, levels: x,
+            lambda x, levels: (x[..., :1].mean(0), fsq(x, levels)[1]),
         ],
     ),
     (
