@@ -8,12 +8,36 @@ import torch
 from scipy.linalg import solve_toeplitz
 from torch.nn import functional as F
 
+import helpers.lesson.checks.ask as answered
 import helpers.lesson.checks.eye as looked
 import helpers.lesson.checks.speech as spoken
 import helpers.lesson.checks.spelling as spelled
 import helpers.lesson.checks.thinker as thought
 import helpers.lesson.checks.voice as sounded
 import helpers.lesson.checks.world as drawn
+
+
+def places(has_picture, n_words, seconds, columns=lambda n: -(-n // 8), signs=2, sign=1):
+    asked = n_words if seconds is None else columns(round(seconds * 16000) // 160)
+    return (16 + sign) * has_picture + signs + asked
+
+
+def others(answers):
+    order = sorted(range(len(answers)), key=answers.__getitem__)
+    most = max(map(answers.count, answers))
+    found = dict(zip(order, order[most:] + order[:most]))
+    return [found[i] for i in range(len(answers))]
+
+
+def diagnose(box, first=("blue", "star"), other=("red", "ring"), warm=True):
+    if warm:
+        box(first, "colour")
+    said = [tuple(box(picture, asks) for asks in ("colour", "shape")) for picture in (other, first)]
+    if all(one[0] == one[1] for one in said):
+        return "deaf"
+    if said[0] == said[1]:
+        return "blind"
+    return "honest" if said == [other, first] else "late"
 
 
 def diamond(x, y):
@@ -136,6 +160,29 @@ def fsq(x, levels, bend=torch.tanh, skips=lambda bent, x: bent, shift=0.5, whole
 
 # check, the right answer, wrong answers
 EXERCISES = [
+    (
+        answered.places, places,
+        [
+            lambda *given: places(*given, signs=1), lambda *given: places(*given, signs=0, sign=0),
+            lambda *given: places(*given, columns=lambda n: n // 8),
+            lambda *given: places(*given, columns=lambda n: -(-n // 4)), lambda *given: places(*given, sign=5),
+            lambda *given: 0.5,
+        ],
+    ),
+    (
+        answered.others, others,
+        [
+            lambda answers: range(len(answers)), lambda answers: [0] * len(answers),
+            lambda answers: [2, 3, 4, 5, 0, 1][: len(answers)], lambda answers: [1], lambda answers: 3,
+        ],
+    ),
+    (
+        answered.diagnose, diagnose,
+        [
+            lambda box: "honest", lambda box: "broken", lambda box: diagnose(box, other=("blue", "star")),
+            lambda box: {"late": "blind"}.get(diagnose(box), diagnose(box)), lambda box: 1 / 0,
+        ],
+    ),
     (
         drawn.diamond, diamond,
         [
