@@ -165,7 +165,8 @@ EXERCISES = [
         [
             lambda *given: places(*given, signs=1), lambda *given: places(*given, signs=0, sign=0),
             lambda *given: places(*given, columns=lambda n: n // 8),
-            lambda *given: places(*given, columns=lambda n: -(-n // 4)), lambda *given: places(*given, sign=5),
+            lambda *given: places(*given, columns=lambda n: -(-n // 4)),
+            lambda *given: places(*given, sign=5),
             lambda *given: 0.5,
         ],
     ),
