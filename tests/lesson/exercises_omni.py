@@ -13,6 +13,7 @@ import helpers.lesson.checks.eye as looked
 import helpers.lesson.checks.speech as spoken
 import helpers.lesson.checks.spelling as spelled
 import helpers.lesson.checks.thinker as thought
+import helpers.lesson.checks.together as exported
 import helpers.lesson.checks.voice as sounded
 import helpers.lesson.checks.world as drawn
 
@@ -156,6 +157,10 @@ def fsq(x, levels, bend=torch.tanh, skips=lambda bent, x: bent, shift=0.5, whole
     soft = skips(bent, x)
     digits = whole(bent.round() + shift * (levels - 1))
     return soft + (bent.round() - soft).detach(), (digits * levels ** torch.arange(x.shape[-1])).sum(-1)
+
+
+def first_sound(read, word, frame, sound, frames, need=16, ahead=1):
+    return exported.waited(read, word, frame, sound, frames, need, ahead)
 
 
 # check, the right answer, wrong answers
@@ -305,6 +310,25 @@ EXERCISES = [
             lambda x, levels: (fsq(x, levels)[0], fsq(x.flip(-1), levels)[1]), lambda x, levels: x,
             lambda x, levels: (x[..., :1].mean(0), fsq(x, levels)[1]),
         ],
+    ),
+    (
+        exported.at_most, lambda n: 1 - 0.05 ** (1 / n),
+        [
+            lambda n: 1 / n, lambda n: 0.05 ** (1 / n), lambda n: 1 - 0.95 ** (1 / n), lambda n: 0,
+            lambda n: 5 / n,
+        ],
+    ),
+    (
+        exported.first_sound, first_sound,
+        [
+            lambda *given: first_sound(*given, need=6), lambda *given: first_sound(*given, ahead=0),
+            lambda *given: first_sound(*given, ahead=9), lambda *given: first_sound(*given, need=99),
+            lambda *given: first_sound(*given) - given[3], lambda *given: 1,
+        ],
+    ),
+    (
+        exported.five_bugs, {4, 13, 19, 24, 32},
+        [{4, 13}, 5, {1, 2, 3, 5, 7}, {4, 13, 19, 24, 25}, {4, 13, 1, 2, 5}],
     ),
     (
         looked.beside, beside,
