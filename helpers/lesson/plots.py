@@ -146,7 +146,7 @@ def pictures(
     pictures: Sequence[np.ndarray], titles: Sequence[str] = (), columns: int = 6, ax: Axes | None = None
 ) -> Axes:
     """Square pictures, (H, H, 3) or (H, H), side by side and in rows, each with a title above it."""
-    wrapped = [textwrap.fill(title, 144 // columns) for title in titles]
+    wrapped = [textwrap.fill(title, 132 // columns) for title in titles]
     line = columns / 65  # of a picture's width
     step = 1.05 + line * max((title.count("\n") + 1 for title in wrapped), default=0)
     n_rows = -(-len(pictures) // columns)
