@@ -12,6 +12,7 @@ import helpers.lesson.checks.ask as answered
 import helpers.lesson.checks.eye as looked
 import helpers.lesson.checks.speech as spoken
 import helpers.lesson.checks.spelling as spelled
+import helpers.lesson.checks.talker as said
 import helpers.lesson.checks.thinker as thought
 import helpers.lesson.checks.together as exported
 import helpers.lesson.checks.voice as sounded
@@ -161,6 +162,25 @@ def fsq(x, levels, bend=torch.tanh, skips=lambda bent, x: bent, shift=0.5, whole
 
 def first_sound(read, word, frame, sound, frames, need=16, ahead=1):
     return exported.waited(read, word, frame, sound, frames, need, ahead)
+
+
+def pointer(ends, n, at=0.5, over=lambda over: over):
+    words, ended = said.our_pointer(ends, n, at)
+    return words, over(ended)
+
+
+def pairs(words, end):
+    kept = []
+    for word in words:
+        if kept:
+            yield kept.pop(), word
+        kept.append(word)
+    if kept:
+        yield kept.pop(), end
+
+
+def align(scores):
+    return said.best_paths(scores)[1]
 
 
 # check, the right answer, wrong answers
@@ -329,6 +349,32 @@ EXERCISES = [
     (
         exported.five_bugs, {4, 13, 19, 24, 32},
         [{4, 13}, 5, {1, 2, 3, 5, 7}, {4, 13, 19, 24, 25}, {4, 13, 1, 2, 5}],
+    ),
+    (
+        said.pointer, pointer,
+        [
+            lambda ends, n: pointer(ends, n, at=0), lambda ends, n: pointer([*ends, 1], n),
+            lambda ends, n: pointer(ends, n, over=lambda over: [*over[:-1], 0]),
+            lambda ends, n: pointer(ends, n, over=lambda over: [0, *over[:-1]]),
+            lambda ends, n: pointer(ends, n, over=lambda over: [1] * n), lambda ends, n: 3,
+            lambda ends, n: ([0], [1]), lambda ends, n: pointer(ends[:1], n),
+        ],
+    ),
+    (
+        said.pairs, pairs,
+        [
+            lambda words, end: list(itertools.pairwise([*words, end])),
+            lambda words, end: itertools.pairwise(words), lambda words, end: 1,
+            lambda words, end: ((b, a) for a, b in pairs(words, end)),
+        ],
+    ),
+    (
+        said.align, align,
+        [
+            lambda scores: scores.argmax(0).tolist(), lambda scores: align(scores)[:-1],
+            lambda scores: scores.argmax(0).tolist()[::-1],
+            lambda scores: [min(t, len(scores) - 1) for t in range(scores.shape[1])], lambda scores: 1,
+        ],
     ),
     (
         looked.beside, beside,
