@@ -130,7 +130,7 @@ def batch(kind: str, arguments: argparse.Namespace) -> int:
     if kind not in works:
         raise InputError(
             f"{arguments.bundle} is of the kind {room}, and {kind} is none of what it does with a folder: "
-            f"{', '.join(works)}."
+            f"{', '.join(works) or 'nothing'}."
         )
     return run_batch(kind, room, works[kind], arguments)
 

@@ -13,7 +13,12 @@ from helpers.runtime.manifest import MANIFEST, load_manifest
 from helpers.support.config import shown
 from helpers.support.errors import InputError, plain
 
-ROOMS = ("classify", "vampnet", "musicgen")  # the first looks into a file, the others go by its ending
+ROOMS = (
+    "classify",
+    "vampnet",
+    "musicgen",
+    "omni",
+)  # the first looks into a file, the others go by its ending
 
 
 def door(room: str, name: str) -> ModuleType:

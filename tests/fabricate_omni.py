@@ -1,11 +1,10 @@
 """The shape of a small omni: its weights are random, so it answers nonsense."""
 
+from data.world.sentences import WORDS
 from helpers.omni.configs import BlocksConfig, CodecConfig, Config, VoiceConfig
 
 SMALL = Config(
-    words=("what", "is", "there", "a", "red", "ring", "and", "blue", "star"),
-    n_colours=2,
-    n_shapes=3,
+    words=WORDS,
     thinker=BlocksConfig(32, 2, 4, 2, 48),
     ear=BlocksConfig(24, 1, 2, 2, 32),
     eye=BlocksConfig(24, 1, 2, 1, 32),

@@ -21,12 +21,14 @@ COMMANDS = {
         "omni": "workshop.omni.training.command",
         "follower": "workshop.follower.make",
     },
+    "doubt": {"omni": "workshop.omni.doubt"},
     "round": {"classify": "workshop.classify.rounding"},
     "curves": {"vampnet": "workshop.training.curves"},
     "evaluate": {
         "vampnet": "workshop.vampnet.evaluation.command",
         "musicgen": "workshop.musicgen.evaluation.command",
         "classify": "workshop.classify.evaluation.command",
+        "omni": "workshop.omni.evaluation.command",
     },
     "mistakes": {"classify": "workshop.classify.evaluation.mistakes"},
     "nights": {"classify": "workshop.classify.evaluation.nights"},
@@ -34,6 +36,7 @@ COMMANDS = {
     "bench": {
         "vampnet": "workshop.vampnet.bench.command",
         "musicgen": "workshop.musicgen.bench.command",
+        "omni": "workshop.omni.bench.command",
     },
     "quality": {
         "vampnet": "workshop.vampnet.bench.quality",
@@ -49,6 +52,7 @@ COMMANDS = {
 }
 HELP = {
     "train": "make a checkpoint",
+    "doubt": "choose how sure a model must be to answer",
     "round": "train with rounding, for few bits",
     "curves": "draw the metrics of a training",
     "evaluate": "score a checkpoint on music it has not heard",

@@ -6,6 +6,7 @@ through the mouth, and hiss at a narrow place; pulses and breath pass five reson
 bumps of its own. All filtering is multiplication of short spectra, added up with overlap.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -77,14 +78,22 @@ class Track:
         return cls(*(np.concatenate(parts) for parts in zip(*(vars(one).values() for one in tracks))))
 
 
-def say(text: str, speaker: Speaker, rng: np.random.Generator) -> Utterance:
-    """Words of LEXICON, one after the other without a pause; no two times the same."""
+def say(
+    text: str,
+    speaker: Speaker,
+    rng: np.random.Generator,
+    lexicon: Mapping[str, Sequence[str]] = LEXICON,
+) -> Utterance:
+    """Words of a lexicon, one after the other without a pause; no two times the same.
+
+    lexicon: of each word its sounds, names of PHONES.
+    """
     words, tracks, spans, n = text.split(), [], [], 0
-    tracks.append(silence(LEXICON[words[0]][0], "formants", speaker, 0.06 * rng.uniform(0.7, 1.6)))
+    tracks.append(silence(lexicon[words[0]][0], "formants", speaker, 0.06 * rng.uniform(0.7, 1.6)))
     n += len(tracks[0].voice)
     for i, word in enumerate(words):
         start, is_last = n, i == len(words) - 1
-        for name, following in zip(LEXICON[word], (*LEXICON[word][1:], None)):
+        for name, following in zip(lexicon[word], (*lexicon[word][1:], None)):
             phone = PHONES[name]
             if name == "HH":  # breath through the mouth of the vowel to come
                 phone = replace(phone, formants=PHONES[following].formants)
@@ -93,11 +102,12 @@ def say(text: str, speaker: Speaker, rng: np.random.Generator) -> Utterance:
             tracks.append(track_of(phone, speaker, seconds))
             n += len(tracks[-1].voice)
         spans.append((word, start, n))
-    tracks.append(silence(LEXICON[words[-1]][-1], "end", speaker, 0.09 * rng.uniform(0.7, 1.6)))
+    tracks.append(silence(lexicon[words[-1]][-1], "end", speaker, 0.09 * rng.uniform(0.7, 1.6)))
     track = smoothed(Track.joined(tracks))
     dying = np.clip((n - np.arange(len(track.voice))) / DYING, 0, 1)
     track.voice *= np.sqrt(dying)
-    audio = sounded(track, pitches(spans, len(track.voice), speaker, rng), speaker, rng)
+    longer = [(start, end) for word, start, end in spans if len(lexicon[word]) > 2]
+    audio = sounded(track, pitches(longer, len(track.voice), speaker, rng), speaker, rng)
     times = tuple(Word(word, start * HOP, end * HOP) for word, start, end in spans)
     return Utterance((0.5 * audio / np.abs(audio).max()).astype(np.float32), times)
 
@@ -156,15 +166,15 @@ def smoothed(track: Track) -> Track:
     return Track(*(mean(x, reach) for x, reach in zip(vars(track).values(), reaches)))
 
 
-def pitches(
-    spans: list[tuple[str, int, int]], n: int, speaker: Speaker, rng: np.random.Generator
-) -> np.ndarray:
-    """A pitch for each frame (n,): it falls over a sentence, and every longer word rises a little."""
+def pitches(longer: list[tuple[int, int]], n: int, speaker: Speaker, rng: np.random.Generator) -> np.ndarray:
+    """A pitch for each frame (n,): it falls over a sentence, and every longer word rises a little.
+
+    longer: where these words begin and end, in frames.
+    """
     melody = np.linspace(0.6, -0.7, n)
-    for word, start, end in spans:
-        if len(LEXICON[word]) > 2:
-            place = np.clip((np.arange(n) - start) / max(1, end - start), 0, 1)
-            melody += rng.uniform(0.3, 1) * np.sin(np.pi * place)
+    for start, end in longer:
+        place = np.clip((np.arange(n) - start) / max(1, end - start), 0, 1)
+        melody += rng.uniform(0.3, 1) * np.sin(np.pi * place)
     wander = np.interp(np.arange(n), np.arange(0, n + 20, 20), rng.normal(0, 0.12, len(range(0, n + 20, 20))))
     return speaker.pitch * np.exp(speaker.lively * (melody + wander))
 

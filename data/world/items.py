@@ -1,7 +1,9 @@
 """The endless stream: item i of a split is a function of (seed, i), not of what was drawn before it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,14 +34,14 @@ class Item:
     @property
     def spelled(self) -> str:
         """The picture in words; nothing where there is none."""
-        return "" if self.scene is None else spelled(self.scene)
+        return "" if self.scene is None else spelled(*self.scene.labels(), self.scene.sign)
 
 
-def item(split: str, i: int, seed: int = 0) -> Item:
-    """Item i of one of SPLITS. Kinds are equally frequent, as far as scenes allow every question."""
+def item(split: str, i: int, seed: int = 0, kinds: Sequence[str] = tuple(KINDS)) -> Item:
+    """Item i of one of SPLITS. Each of `kinds` is equally frequent, as far as scenes allow every question."""
     unseen, key = split == "unseen", (SPLITS[split], seed, i)
     rng = np.random.default_rng((*key, 0))
-    kind = list(KINDS)[rng.integers(len(KINDS))]
+    kind = kinds[rng.integers(len(kinds))]
     said, scene = None, None
     while said is None:
         scene = draw_scene(rng, unseen)
@@ -50,8 +52,17 @@ def item(split: str, i: int, seed: int = 0) -> Item:
     return Item(scene, kind, said.question, said.answer, (*key, 1))
 
 
-def practice(i: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Picture i to practise colours and shapes by: uint8 (64, 64, 3), and of each cell both labels.
+class Practice(NamedTuple):
+    """A picture, uint8 (64, 64, 3), of each cell both labels (9,), and the sign, if there is one."""
+
+    picture: np.ndarray
+    colours: np.ndarray
+    shapes: np.ndarray
+    sign: Sign | None
+
+
+def practice(i: int, seed: int = 0) -> Practice:
+    """Picture i to practise colours and shapes by.
 
     Labels as in `Scene.labels`; -1 too for a colour, or a shape, that has no name. A share of things has a
     colour without a name, a share a shape without one: to know "cross" then cannot lean on which colours
@@ -74,11 +85,11 @@ def practice(i: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]
         pictures.paint(picture, thing.cell, outline, colour, rng)
     if scene.sign is not None:
         pictures.put_up(picture, scene.sign, rng)
-    return pictures.finished(picture, rng), colours, shapes
+    return Practice(pictures.finished(picture, rng), colours, shapes, scene.sign)
 
 
-def signpost(i: int, seed: int = 0, unseen: bool = False) -> tuple[np.ndarray, Sign | None]:
-    """Picture i to practise reading by, and its sign: nine in ten have one."""
+def signpost(i: int, seed: int = 0, unseen: bool = False) -> tuple[np.ndarray, Scene]:
+    """Picture i to practise reading by, and what it shows: nine in ten have a sign."""
     rng = np.random.default_rng((5, seed, i, unseen))
     sign = draw_sign(rng, unseen) if rng.random() < 0.9 else None
     covered = sign.cells if sign else ()
@@ -86,4 +97,5 @@ def signpost(i: int, seed: int = 0, unseen: bool = False) -> tuple[np.ndarray, S
     cells = sorted(rng.choice(free, rng.integers(4), replace=False).tolist())
     seen = draw_scene(rng).things
     things = tuple(Thing(cell, thing.colour, thing.shape) for cell, thing in zip(cells, seen))
-    return pictures.render(Scene(things, sign), rng), sign
+    scene = Scene(things, sign)
+    return pictures.render(scene, rng), scene

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.world.scenes import COLOURS, PAIRS, SHAPES, SIDE, Scene, Thing, place
+from data.world.scenes import COLOURS, PAIRS, SHAPES, SIDE, Scene, Sign, Thing, place
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 COUNTS = ("no", *DIGITS[1:])
@@ -157,12 +157,19 @@ def caption(scene: Scene) -> str:
     return " and ".join([*named, *(["a sign"] if scene.sign else [])])
 
 
-def spelled(scene: Scene) -> str:
-    """A scene in words, cell after cell: what one reads who has no eyes yet."""
-    parts = {thing.cell: f"{COLOURS[thing.colour]} {SHAPES[thing.shape]}" for thing in scene.things}
-    if scene.sign is not None:
-        parts[scene.sign.cell] = "sign " + " ".join(DIGITS[digit] for digit in scene.sign.digits)
-    return " ".join(f"{place(cell)} {parts[cell]}" for cell in sorted(parts))
+def spelled(colours: np.ndarray, shapes: np.ndarray, sign: Sign | None) -> str:
+    """A scene in words, cell after cell: what one reads who has no eyes yet.
+
+    Labels as in `Scene.labels`. What has no name for its shape is a "thing", for its colour just a shape.
+    """
+    parts = []
+    for cell, (colour, shape) in enumerate(zip(colours.tolist(), shapes.tolist())):
+        if sign is not None and cell == sign.cell:
+            parts.append(f"{place(cell)} sign {' '.join(DIGITS[digit] for digit in sign.digits)}")
+        elif colour > 0 or shape > 0:
+            named = [COLOURS[colour - 1]] * (colour > 0), SHAPES[shape - 1] if shape > 0 else "thing"
+            parts.append(" ".join([place(cell), *named[0], named[1]]))
+    return " ".join(parts)
 
 
 KINDS: dict[str, Callable[[Scene, bool, np.random.Generator], Said | None]] = {

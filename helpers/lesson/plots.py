@@ -6,6 +6,7 @@ Audio is (N,), (1, N) or (1, 1, N) float; codes are (C, T) or (1, C, T) whole nu
 
 import contextlib
 import itertools
+import textwrap
 import threading
 from collections.abc import Iterator, Sequence
 
@@ -139,6 +140,25 @@ def as_grid(name: str, array: np.ndarray) -> np.ndarray:
     if array.ndim != 2 or array.size == 0:
         raise InputError(f"{name} have the shape {array.shape}; plot one item, shaped (C, T) or (1, C, T).")
     return array
+
+
+def pictures(
+    pictures: Sequence[np.ndarray], titles: Sequence[str] = (), columns: int = 6, ax: Axes | None = None
+) -> Axes:
+    """Square pictures, (H, H, 3) or (H, H), side by side and in rows, each with a title above it."""
+    wrapped = [textwrap.fill(title, 132 // columns) for title in titles]
+    line = columns / 65  # of a picture's width
+    step = 1.05 + line * max((title.count("\n") + 1 for title in wrapped), default=0)
+    n_rows = -(-len(pictures) // columns)
+    with _axes(ax, height=9 / columns * step * n_rows) as ax:
+        for i, (picture, title) in enumerate(itertools.zip_longest(pictures, wrapped, fillvalue="")):
+            x, y = i % columns, -(i // columns) * step
+            place = (x, x + 0.94, y, y + 0.94)
+            ax.imshow(picture, extent=place, interpolation="nearest", cmap=COLOURS)
+            ax.text(x + 0.47, y + 0.96, title, ha="center", va="bottom", fontsize=8)
+        ax.set(xlim=(-0.03, columns), ylim=(y - 0.03, step), aspect="equal")
+        ax.axis("off")
+    return ax
 
 
 def sizes(megabytes: dict[str, float], ax: Axes | None = None) -> Axes:

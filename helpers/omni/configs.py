@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 
+from helpers.omni.doubt import Bounds
 from helpers.omni.spec import N_SPECIAL, Spec, are_words
 from helpers.support.config import integer, shown
 from helpers.support.errors import InputError
@@ -58,7 +59,10 @@ class VoiceConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything about an omni's shape. n_colours and n_shapes: what the eye can tell in a cell."""
+    """Everything about an omni's shape. n_colours and n_shapes: what the eye can tell in a cell.
+
+    bounds: how sure it must be to answer; they are chosen when it is trained.
+    """
 
     words: tuple[str, ...]
     n_colours: int = 8
@@ -69,6 +73,7 @@ class Config:
     talker: BlocksConfig = field(default_factory=lambda: BlocksConfig(192, 4, 6, 2, 512))
     codec: CodecConfig = field(default_factory=lambda: CodecConfig(128, 32, 2, 128))
     voice: VoiceConfig = field(default_factory=lambda: VoiceConfig(128, 5, 384))
+    bounds: Bounds = field(default_factory=Bounds)
 
     @property
     def vocabulary(self) -> int:
@@ -81,7 +86,7 @@ class Config:
             SAMPLE_RATE, MEL_HOP * CODE_FRAME, PICTURE, self.thinker.width, (8 // PATCH) ** 2,
             self.codec.n_codebooks, self.codec.codebook_size, self.thinker.n_layers, self.thinker.n_shared,
             self.thinker.size, self.talker.n_layers, self.talker.n_shared, self.talker.size,
-            voice_context(self.voice.n_layers), self.words,
+            voice_context(self.voice.n_layers), self.words, self.bounds,
         )  # fmt: skip
 
     def to_json(self) -> dict:
@@ -99,7 +104,8 @@ class Config:
             if not isinstance(table, Mapping):
                 raise InputError(f"the config's '{name}' should be a table of numbers, not {shown(table)}.")
             parts[name] = kind(**{one.name: integer(table, one.name) for one in fields(kind)})
-        return cls(tuple(content["words"]), **counts, **parts)
+        bounds = Bounds.read(content.get("bounds"), content["words"])
+        return cls(tuple(content["words"]), **counts, **parts, bounds=bounds)
 
 
 PARTS = {

@@ -1,5 +1,6 @@
 """The eye: a picture to places of the thinker; and readers that ask it about cells and signs."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -16,10 +17,14 @@ CONTRAST = 64  # how wide pictures and captions are where they are compared
 
 
 class Reader(nn.Module):
-    """Learned queries that attend to all places: (B, T, width) -> (B, n_queries, width)."""
+    """Learned queries that attend to all places: (B, T, width) -> (B, n_queries, width).
 
-    def __init__(self, n_queries: int, width: int, n_heads: int):
+    leaning: what is added to scores in the beginning, (n_queries, T); it is learned too.
+    """
+
+    def __init__(self, n_queries: int, width: int, n_heads: int, leaning: Tensor):
         super().__init__()
+        self.leaning = nn.Parameter(leaning)
         self.queries = nn.Parameter(torch.randn(n_queries, width) * 0.1)
         self.attention = MultiHeadAttention(width, n_heads)
         self.norm = RMSNorm(width)
@@ -27,7 +32,18 @@ class Reader(nn.Module):
     def forward(self, places: Tensor) -> Tensor:
         queries = self.queries.expand(places.shape[0], -1, -1)
         keys, values = self.attention.keys_values(places)
-        return self.norm(queries + self.attention(queries, [(keys, values, None)]))
+        return self.norm(queries + self.attention(queries, [(keys, values, self.leaning)]))
+
+
+def nearness() -> Tensor:
+    """Of each cell to each place, (CELLS, SIDE * SIDE): the exponent of a bell around its middle.
+
+    A query that looks everywhere at once learns what is somewhere in the picture, and hardly ever where.
+    """
+    side = math.isqrt(CELLS)
+    middles = (torch.arange(side) + 0.5) * SIDE / side - 0.5
+    apart = (torch.arange(SIDE) - middles[:, None]) ** 2  # (cells, places) along a side
+    return -0.5 * (apart[:, None, :, None] + apart[None, :, None, :]).flatten(2).flatten(0, 1)
 
 
 class Seen(NamedTuple):
@@ -48,16 +64,19 @@ class Eye(nn.Module):
         c = config.eye
         widths = (3, c.width // 4, c.width // 2, c.width)
         self.stem = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1) for a, b in zip(widths, widths[1:]))
+        for conv in self.stem:  # else what is seen is ten times smaller than the positions, and learned late
+            nn.init.kaiming_normal_(conv.weight)
+            nn.init.zeros_(conv.bias)
         self.positions = nn.Parameter(torch.randn(SIDE * SIDE, c.width) * 0.1)
         self.blocks = nn.ModuleList(
             Block(c.width, c.n_heads, c.n_shared, c.hidden) for _ in range(c.n_layers)
         )
         self.norm = RMSNorm(c.width)
         self.project = nn.Linear(PATCH * PATCH * c.width, config.thinker.width)
-        self.cells = Reader(CELLS, c.width, c.n_heads)
+        self.cells = Reader(CELLS, c.width, c.n_heads, nearness())
         self.colour = nn.Linear(c.width, 1 + config.n_colours)
         self.shape = nn.Linear(c.width, 1 + config.n_shapes)
-        self.sign = Reader(DIGITS, c.width, c.n_heads)
+        self.sign = Reader(DIGITS, c.width, c.n_heads, torch.zeros(DIGITS, SIDE * SIDE))
         self.digit = nn.Linear(c.width, 11)
         self.summary = nn.Linear(c.width, CONTRAST)
 

@@ -13,13 +13,20 @@ from helpers.export.bundle import write_bundle
 from helpers.export.graph import DEFAULT_OPSET, GraphToExport
 from helpers.omni.configs import PICTURE, BlocksConfig
 from helpers.omni.ear import heard
+from helpers.omni.limits import limits
 from helpers.omni.spec import N_SPECIAL
 from helpers.omni.weights import Models
+from helpers.quantize import check_precision
 from helpers.runtime.cache import names_of
 from helpers.support.errors import InputError
 
 GRAPHS = ("ear", "eye", "thinker", "talker", "voice")
-PRECISIONS = ("fp32",)
+PRECISIONS = {  # of a bundle: of each graph
+    "fp32": dict.fromkeys(GRAPHS, "fp32"),
+    "fp16": dict.fromkeys(GRAPHS, "fp16"),
+    "int8": {**dict.fromkeys(GRAPHS, "int8"), "voice": "fp16"},  # a sample bears fewer errors than a choice
+}
+FRONT = ("front",)  # quiet bands lie a million times below loud ones: the ear's spectrum bears no rounding
 
 
 class Hearing(nn.Module):
@@ -123,7 +130,9 @@ def graphs_to_export(models: Models) -> dict[str, GraphToExport]:
         "voice": {"codes": {0: "batch", 2: "frames"}, "audio": {0: "batch", 1: "samples"}},
     }  # fmt: skip
     return {
-        name: GraphToExport(MODULES[name](models), examples[name], outputs[name], axes[name])
+        name: GraphToExport(
+            MODULES[name](models), examples[name], outputs[name], axes[name], FRONT, keep_exact=FRONT
+        )
         for name in GRAPHS
     }
 
@@ -152,14 +161,22 @@ def export_bundle(
 ) -> Path:
     """Write the five graphs and `bundle.json` into the directory `out`, whole or not at all.
 
-    `on_graph` is called with each graph's name before it is exported. Raises InputError.
+    `on_graph` is called with each graph's name before it is exported. precision: one of PRECISIONS. Raises
+    InputError.
     """
     if precision not in PRECISIONS:
-        raise InputError(f"an omni is exported in {' or '.join(PRECISIONS)}, not {precision!r}.")
-    sources = models.sha256()
-    manifest = {"model": "omni", **asdict(models.config.spec), "limits": {}, "source_sha256": sources}
+        check_precision(precision)
+        known = ", ".join(PRECISIONS)
+        raise InputError(f"'{precision}' is for large matrix products; an omni's is one of {known}.")
+    precisions, sources = PRECISIONS[precision], models.sha256()
+    manifest = {
+        "model": "omni",
+        **asdict(models.config.spec),
+        "limits": {name: limits(name, stored) for name, stored in precisions.items()},
+        "source_sha256": sources,
+    }
     metadata = {"source_sha256": json.dumps(sources)}
     return write_bundle(
-        out, graphs_to_export(models), dict.fromkeys(GRAPHS, precision), manifest, opset, external_data,
-        on_graph, lambda name: metadata,
+        out, graphs_to_export(models), precisions, manifest, opset, external_data, on_graph,
+        lambda name: metadata,
     )  # fmt: skip

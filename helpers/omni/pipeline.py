@@ -4,15 +4,18 @@ One question at a time. Arrays are numpy; places are float32 (1, P, width), code
 float32 (N,) at `sample_rate`.
 """
 
+import copy
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
 from helpers import audio as sound
 from helpers.audio.signal import as_batch, positive
+from helpers.omni import doubt
 from helpers.omni.spec import ANSWER, END, N_SPECIAL, PICTURE, QUESTION, SOFT, Spec, collapsed, read_spec
 from helpers.runtime.cache import Cache
 from helpers.runtime.session import open_graphs
@@ -30,20 +33,38 @@ SHORTEST_SECONDS, LONGEST_SECONDS = 0.1, 30  # of a spoken question
 
 @dataclass(frozen=True)
 class Answer:
-    """What was answered: in words, aloud (N,), as codes (1, K, T); and what was heard, in letters."""
+    """What was answered: in words, aloud (N,), as codes (1, K, T); and what was heard, in letters.
+
+    doubts: of what it was too little sure, see `doubt.Bounds`; then the answer is that it does not know.
+    """
 
     text: str
     audio: np.ndarray
     codes: np.ndarray
     heard: str | None
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Thought:
-    """A word of the answer, by its number, and the thinker's state (1, 1, width) once it has read it."""
+    """A word of the answer, by its number, and the thinker's state (1, 1, width) once it has read it.
+
+    log_p: how probable the word was, in nats.
+    """
 
     word: int
     state: np.ndarray
+    log_p: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What stands before an answer, see `Pipeline.prompt`; what was heard; how sure, see `doubt.Bounds`."""
+
+    ids: np.ndarray
+    soft: np.ndarray
+    heard: str | None
+    sure: dict[str, float]
 
 
 class Pipeline:
@@ -66,6 +87,12 @@ class Pipeline:
         threads = n_cores() if threads is None else positive("threads", threads)
         return cls(read_spec(bundle), open_graphs(bundle, dict.fromkeys(GRAPHS, threads), providers))
 
+    def guessing(self) -> Self:
+        """The same that answers whatever it is asked, however little sure it is."""
+        other = copy.copy(self)
+        other.spec = replace(self.spec, bounds=doubt.Bounds())
+        return other
+
     # --- what goes in
 
     def read(self, text: str) -> np.ndarray:
@@ -82,14 +109,19 @@ class Pipeline:
 
     def hear(self, audio: np.ndarray, sample_rate: int) -> tuple[np.ndarray, str]:
         """A spoken question, (N,) or (channels, N) float: its places, and what it says, letter by letter."""
-        audio = sound.resample(sound.mono(as_batch(audio)[:1]), sample_rate, self.sample_rate)[:, 0]
-        seconds = audio.shape[1] / self.sample_rate
+        places, letters = self.listen(audio, sample_rate)
+        return places, collapsed(letters[0].argmax(-1).tolist())
+
+    def listen(self, audio: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
+        """The same with the logits of its letters, (1, T, 28)."""
+        audio = as_batch(audio)[:1]
+        seconds = audio.shape[-1] / positive("sample rate", sample_rate)
         if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
             raise InputError(
                 f"the question lasts {seconds:.2f} s; it should be {SHORTEST_SECONDS} to {LONGEST_SECONDS} s."
             )
-        places, letters = self.graphs["ear"](audio)
-        return places, collapsed(letters[0].argmax(-1).tolist())
+        audio = sound.resample(sound.mono(audio), sample_rate, self.sample_rate)[:, 0]
+        return self.graphs["ear"](audio)
 
     def see(self, picture: np.ndarray) -> dict[str, np.ndarray]:
         """A picture (64, 64, 3), uint8 or float 0 to 1: `places`, logits `colours`, `shapes`, `digits`."""
@@ -137,11 +169,19 @@ class Pipeline:
         """The answer, word by word, the most probable each time; at most MOST_WORDS."""
         logits, _, cache = self.step(ids, soft)
         for _ in range(MOST_WORDS):
-            best = int(logits[0, -1, N_SPECIAL - 1 :].argmax()) + N_SPECIAL - 1
+            said = logits[0, -1, N_SPECIAL - 1 :]
+            best = int(said.argmax()) + N_SPECIAL - 1
             if best == END:
                 return
             logits, state, cache = self.step(np.array([[best]]), cache=cache)
-            yield Thought(best, state)
+            yield Thought(best, state, float(doubt.log_probabilities(said).max()))
+
+    def told(self, ids: np.ndarray, soft: np.ndarray, words: Sequence[str]) -> Iterator[Thought]:
+        """These words as the answer, whatever is probable."""
+        _, _, cache = self.step(ids, soft)
+        for word in words:
+            _, state, cache = self.step(np.array([[self.numbers[word]]]), cache=cache)
+            yield Thought(self.numbers[word], state)
 
     # --- the talker and the voice
 
@@ -187,15 +227,16 @@ class Pipeline:
 
         on_word is called with each word of the answer. Raises InputError for what can't be asked.
         """
-        thoughts, heard = self._start(text, picture, speech, speech_rate)
-        said, codes = [], []
-        for frame in self.talk(self._told(thoughts, said, on_word)):
+        question = self.take_in(text, picture, speech, speech_rate)
+        thoughts, doubts = self._start(question)
+        heard, said, codes = question.heard, [], []
+        for frame in self.talk(self._spelled(thoughts, said, on_word)):
             codes.append(frame)
         if not codes:  # nothing was answered
             empty = np.zeros((1, self.n_codebooks, 0), np.int64)
-            return Answer("", np.zeros(0, np.float32), empty, heard)
+            return Answer("", np.zeros(0, np.float32), empty, heard, doubts)
         codes = np.concatenate(codes, axis=2)
-        return Answer(" ".join(said), self.sound(codes), codes, heard)
+        return Answer(" ".join(said), self.sound(codes), codes, heard, doubts)
 
     def stream(
         self,
@@ -205,21 +246,48 @@ class Pipeline:
         speech_rate: int | None = None,
         on_word: Callable[[str], object] = lambda word: None,
     ) -> Iterator[np.ndarray]:
-        """The answer's sound while it is made: the first comes before the last word is thought of."""
-        thoughts, _ = self._start(text, picture, speech, speech_rate)
-        return self.sounds(self.talk(self._told(thoughts, [], on_word)))
+        """The answer's sound while it is made: the first comes before the last word is thought of.
 
-    def _start(self, text, picture, speech, speech_rate) -> tuple[Iterator[Thought], str | None]:
-        """The question, checked, as thoughts that have not begun; and what was heard."""
+        Where the answer has a bound it is thought of whole before it is said: only then is it known how sure.
+        """
+        thoughts, _ = self._start(self.take_in(text, picture, speech, speech_rate))
+        return self.sounds(self.talk(self._spelled(thoughts, [], on_word)))
+
+    def take_in(
+        self,
+        text: str | None = None,
+        picture: np.ndarray | None = None,
+        speech: np.ndarray | None = None,
+        speech_rate: int | None = None,
+    ) -> Question:
+        """A question as `ask` takes it, checked, heard and seen. Raises InputError."""
         if (text is None) == (speech is None):
             raise InputError("ask with words or with speech, one of the two.")
         if speech is not None and speech_rate is None:
             raise InputError("speech needs its sample rate: give speech_rate.")
-        question, heard = (self.read(text), None) if speech is None else self.hear(speech, speech_rate)
-        seen = None if picture is None else self.see(picture)["places"]
-        return self.think(*self.prompt(question, seen)), heard
+        heard, sure = None, {}
+        if speech is None:
+            question = self.read(text)
+        else:
+            question, letters = self.listen(speech, speech_rate)
+            heard = collapsed(letters[0].argmax(-1).tolist())
+            sure["heard"] = doubt.sure_of_sound(letters[0])
+        seen = None
+        if picture is not None:
+            seen, colours, shapes, _ = self.see(picture).values()
+            sure["seen"] = doubt.sure_of_picture(colours[0], shapes[0])
+        return Question(*self.prompt(question, seen), heard, sure)
 
-    def _told(
+    def _start(self, question: Question) -> tuple[Iterable[Thought], tuple[str, ...]]:
+        """What to say, and what is in doubt."""
+        prompt, bounds = (question.ids, question.soft), self.spec.bounds
+        thoughts, doubts = self.think(*prompt), bounds.doubted(**question.sure)
+        if bounds.answered is not None and not doubts:
+            thoughts = list(thoughts)
+            doubts = bounds.doubted(answered=doubt.sure_of_answer([one.log_p for one in thoughts]))
+        return (self.told(*prompt, doubt.REFUSAL) if doubts else thoughts), doubts
+
+    def _spelled(
         self, thoughts: Iterable[Thought], said: list[str], on_word: Callable[[str], object]
     ) -> Iterator[Thought]:
         for thought in thoughts:

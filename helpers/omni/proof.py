@@ -1,7 +1,8 @@
 """Which comparisons make an omni bundle's certificate.
 
 Each graph is compared by itself, in batches and lengths that no export has seen; those with a past with it
-cut in the middle. Then whole questions are answered: every choice of word and of code must be PyTorch's.
+cut in the middle. Then whole questions are answered: every choice of word and of code must be PyTorch's. A
+bundle below float32 can't compute the same: each graph is held to what its precision may lose.
 """
 
 import copy
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
+from helpers.omni.fidelity import findings
 from helpers.omni.graphs import GRAPHS, MODULES, PRECISIONS
 from helpers.omni.pipeline import Pipeline
 from helpers.omni.reference import TorchPipeline
@@ -49,17 +51,18 @@ def verify_bundle(
 
     Raises InputError for what can't be read.
     """
-    manifest = read_claims(bundle, [], [dict.fromkeys(GRAPHS, precision) for precision in PRECISIONS])
-    onnx = Pipeline.open(bundle)
+    manifest = read_claims(bundle, [], list(PRECISIONS.values()))
+    precisions, onnx = manifest["precision"], Pipeline.open(bundle)
     for graph in onnx.graphs.values():
         graph.sha256 = None  # files that were changed are told below, beside what they compute
     models = load_models(directory)
     if models.config.spec != onnx.spec:
         raise InputError(f"{bundle} was made from a model of another shape than the one in {directory}.")
+    ours = TorchPipeline(models)
     return certified(
         manifest,
-        comparisons(TorchPipeline(models), onnx),
-        (),
+        comparisons(ours, onnx) if precisions == PRECISIONS["fp32"] else (),
+        findings(precisions, ours, onnx),
         file_problems(bundle, manifest, GRAPHS, models.sha256().items()),
         on_row,
     )
@@ -80,9 +83,10 @@ def comparisons(ours: TorchPipeline, onnx: Pipeline) -> Iterator[Comparison]:
     for batch, n_frames in CODES:
         codes = rng.integers(0, spec.codebook_size, (batch, spec.n_codebooks, n_frames))
         yield from compare_outputs(ours, onnx, "voice", ("audio",), codes)
+    guessing = ours.guessing(), onnx.guessing()  # of questions at random they would not be sure
     for spoken in (False, True):
         for seen in (False, True):
-            yield compare_answers(ours, onnx, spoken, seen, rng)
+            yield compare_answers(*guessing, spoken, seen, rng)
 
 
 def compare_outputs(

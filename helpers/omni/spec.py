@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from helpers.omni.doubt import Bounds
 from helpers.runtime.manifest import load_manifest, read_counts, unusable
+from helpers.support.errors import InputError
 
 SOFT, PICTURE, QUESTION, ANSWER, END = range(5)  # a place that is no word, what begins, what ends
 N_SPECIAL = 5  # words are numbered from here on
@@ -22,7 +24,8 @@ class Spec:
     """Numbers of an omni.
 
     hop: samples a code frame. width: of a place of the thinker. shared, size: heads of keys and values, and
-    how long theirs are. voice_context: code frames on either side that a frame of sound needs.
+    how long theirs are. voice_context: code frames on either side that a frame of sound needs. bounds: how
+    sure it must be to answer.
     """
 
     sample_rate: int
@@ -40,6 +43,7 @@ class Spec:
     talker_size: int
     voice_context: int
     words: tuple[str, ...]
+    bounds: Bounds = field(default_factory=Bounds)
 
     @property
     def vocabulary(self) -> int:
@@ -50,10 +54,15 @@ class Spec:
 def read_spec(bundle: str | os.PathLike) -> Spec:
     """From a bundle's manifest. Raises InputError."""
     counts = read_counts(bundle, COUNTS, "omni")
-    words = load_manifest(bundle).get("words")
+    manifest = load_manifest(bundle)
+    words = manifest.get("words")
     if not are_words(words):
         raise unusable(bundle, "words")
-    return Spec(**counts, words=tuple(words))
+    try:
+        bounds = Bounds.read(manifest.get("bounds"), words)
+    except InputError as error:
+        raise unusable(bundle, "bounds") from error
+    return Spec(**counts, words=tuple(words), bounds=bounds)
 
 
 def are_words(words: object) -> bool:

@@ -102,5 +102,10 @@ def save_part(directory: Path, part: str, module: nn.Module, config: Config, hal
     path = part_file(directory, part)
     with written_whole(path) as temporary:
         save_file(stored, temporary)
-    write_json(directory / CONFIG, {"model_type": MODEL_TYPE, **config.to_json()})
+    save_config(directory, config)
     return path
+
+
+def save_config(directory: Path, config: Config) -> None:
+    """Write `config.json`."""
+    write_json(directory / CONFIG, {"model_type": MODEL_TYPE, **config.to_json()})

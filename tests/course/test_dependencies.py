@@ -131,5 +131,5 @@ def bounds(requirement):
 
 def test_helpers_import_only_what_is_declared():
     runtime = {canonicalize_name(Requirement(line).name) for line in PYPROJECT["project"]["dependencies"]}
-    named_otherwise = {"yaml": "pyyaml"}
+    named_otherwise = {"yaml": "pyyaml", "pil": "pillow"}
     assert {named_otherwise.get(name, name) for name in imported(ROOT / "helpers")} <= runtime

@@ -286,6 +286,16 @@ def test_a_plans_arrows_run_from_box_to_box(ax):
         assert tail.x1 <= arrow.x0 < arrow.x1 <= head.x0
 
 
+def test_pictures_stand_in_rows_each_below_its_title(ax):
+    titles = [f"number {i}" for i in range(5)]
+    assert plots.pictures([np.zeros((8, 8, 3))] * 5, titles, columns=3, ax=ax) is ax
+    places = [image.get_extent() for image in ax.images]
+    assert [text.get_text() for text in ax.texts] == titles
+    for (left, right, _, top), text in zip(places, ax.texts):
+        assert left < text.get_position()[0] < right and text.get_position()[1] > top
+    assert places[3][0] == places[0][0] and places[3][3] < places[0][2]  # a second row
+
+
 @pytest.mark.parametrize("draw, message", [
     (lambda: plots.waveform(np.zeros((2, 1, 9), np.float32), 44100), "batch of 2"),
     (lambda: plots.codes(np.zeros((2, 3, 4), int), 57.0), "one item"),

@@ -112,5 +112,5 @@ def test_the_readme_has_the_map_of_the_first_notebook():
     first = json.loads(read("notebooks/00_start_here.ipynb"))["cells"]
     course_map = "".join(next(cell["source"] for cell in first if cell["id"] == "map"))
     names = re.findall(r"^\| \[?(\d\d [^|\]]+?)(?:\]| \|)", course_map, re.MULTILINE)
-    assert len(names) == 24
+    assert len(names) == 33
     assert re.findall(r"^\| \[?(\d\d [^|\]]+?)(?:\]| \|)", read("README.md"), re.MULTILINE) == names

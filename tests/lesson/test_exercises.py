@@ -1,11 +1,11 @@
-"""Every exercise of Parts II and III: a stub, the right answer, and mistakes that people make."""
+"""Every exercise of Parts II to IV: a stub, the right answer, and mistakes that people make."""
 
 import pytest
 
 from helpers.lesson.checks.verdict import NOT_YET, RIGHT, WRONG
-from tests.lesson import exercises_classify, exercises_musicgen
+from tests.lesson import exercises_classify, exercises_musicgen, exercises_omni
 
-EXERCISES = exercises_musicgen.EXERCISES + exercises_classify.EXERCISES
+EXERCISES = exercises_musicgen.EXERCISES + exercises_classify.EXERCISES + exercises_omni.EXERCISES
 each_exercise = pytest.mark.parametrize(
     ("check", "right", "wrong"), EXERCISES, ids=[check.__name__ for check, *_ in EXERCISES]
 )

@@ -1,11 +1,13 @@
 """A small omni with random weights: it answers nonsense, the same in both runtimes."""
 
 import numpy as np
+import onnx_ir
 import pytest
 from fabricate_omni import SMALL
 
+from helpers.__main__ import main
 from helpers.omni import weights
-from helpers.omni.graphs import export_bundle
+from helpers.omni.graphs import MODULES, export_bundle
 from helpers.omni.pipeline import Pipeline
 from helpers.omni.reference import TorchPipeline
 
@@ -27,6 +29,23 @@ def models(checkpoint):
 @pytest.fixture(scope="session")
 def bundle(models, tmp_path_factory):
     return export_bundle(models, tmp_path_factory.mktemp("omni") / "bundle")
+
+
+@pytest.fixture(scope="session")
+def small_bundle(checkpoint, bundle, tmp_path_factory):
+    """In 8 bit, by the command. Tracing is what takes long, and the bundle has these very graphs already."""
+    out = tmp_path_factory.mktemp("small") / "bundle"
+
+    def traced(graph, opset):
+        (name,) = (name for name, kind in MODULES.items() if isinstance(graph.module, kind))
+        return onnx_ir.load(bundle / f"{name}.onnx")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("helpers.export.bundle.to_onnx", traced)
+        assert (
+            main(["export", "--checkpoints", str(checkpoint), "--out", str(out), "--precision", "int8"]) == 0
+        )
+    return out
 
 
 @pytest.fixture(scope="session")

@@ -155,7 +155,7 @@ def test_saved_and_loaded(models, tmp_path):
 def test_recognised_and_described(checkpoint, tmp_path):
     assert files.recognises(checkpoint) and not files.recognises(tmp_path)
     lines = list(files.describe(checkpoint))
-    assert "9 words" in lines[0] and any("thinker" in line and "n_layers 2" in line for line in lines)
+    assert "63 words" in lines[0] and any("thinker" in line and "n_layers 2" in line for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +164,7 @@ def test_recognised_and_described(checkpoint, tmp_path):
         ({"words": ["red", "red"]}, "words"),
         ({"words": ["\x1b[31m"]}, "words"),
         ({"n_colours": "many"}, "n_colours"),
+        ({"bounds": {"heard": 1}}, "bounds"),
         ({"thinker": 3}, "thinker"),
         ({"thinker": {"width": 32, "n_layers": 2, "n_heads": 5, "n_shared": 5, "hidden": 4}}, "heads"),
         ({"thinker": {"width": 32, "n_layers": 10**5, "n_heads": 4, "n_shared": 2, "hidden": 48}}, "layers"),

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import onnxruntime
 import pytest
 from fabricate_omni import SMALL
 
+from helpers.omni.doubt import NEVER, REFUSAL, Bounds, sure_of_answer, sure_of_picture, sure_of_sound
 from helpers.omni.pipeline import MOST_FRAMES, MOST_WORDS, Pipeline, Thought, with_next
 from helpers.omni.spec import ANSWER, END, N_SPECIAL, PICTURE, QUESTION, SOFT
 from helpers.runtime.cache import Cache
@@ -206,7 +208,7 @@ def test_an_empty_answer_is_silence():
         ({"speech": np.zeros(16000, np.float32)}, "speech_rate"),
         ({"text": "what is zebra"}, "zebra"),
         ({"text": " ?! "}, "empty"),
-        ({"text": "what \x1b[31m"}, "none of the 9 words"),
+        ({"text": "what \x1b[31m"}, "none of the 63 words"),
         ({"speech": np.zeros(100, np.float32), "speech_rate": 16000}, "lasts 0.01 s"),
         ({"speech": np.zeros(31 * 1000, np.float32), "speech_rate": 1000}, "lasts 31.00 s"),
         ({"speech": np.full(16000, np.nan, np.float32), "speech_rate": 16000}, "NaN"),
@@ -251,3 +253,51 @@ def test_a_bundle_of_another_model_is_refused(bundle, tmp_path):
 def test_the_sessions_are_onnx_runtimes(onnx):
     assert isinstance(onnx.graphs["thinker"].session, onnxruntime.InferenceSession)
     assert Cache.empty(1, 2, 2, 8).held[0].shape == (1, 2, 1, 8)
+
+
+# --- doubt
+
+
+def bounded(pipeline, **bounds):
+    """The same that can say that it does not know, with these bounds."""
+    return Pipeline(replace(pipeline.spec, bounds=Bounds(**bounds)), pipeline.graphs)
+
+
+@pytest.mark.parametrize("name", ["heard", "seen", "answered"])
+def test_who_is_too_little_sure_says_so(onnx, picture, speech, name):
+    asked = {"picture": picture, "speech": speech, "speech_rate": 16000}
+    answer = bounded(onnx, **{name: 0.0}).ask(**asked)
+    assert answer.text == "i do not know" and answer.doubts == (name,)
+    assert len(answer.audio) == answer.codes.shape[2] * onnx.spec.hop > 0
+    pieces = list(bounded(onnx, **{name: 0.0}).stream(**asked))
+    np.testing.assert_allclose(np.concatenate(pieces), answer.audio, atol=1e-5)
+    sure = bounded(onnx, **{name: -900.0}).ask(**asked)
+    np.testing.assert_array_equal(sure.codes, onnx.ask(**asked).codes)
+    assert sure.doubts == () and sure.text != "i do not know"
+    assert bounded(onnx, **{name: 0.0}).guessing().ask(**asked).doubts == ()
+
+
+def test_what_was_not_given_is_in_no_doubt(onnx):
+    pipeline = bounded(onnx, heard=0.0, seen=0.0)
+    assert pipeline.ask("what is there").doubts == ()
+
+
+def test_a_measure_is_of_what_is_there():
+    """Of letters, not of the pauses between them; silence is nothing to be sure of."""
+    certain, blank = np.full(28, -50.0), np.full(28, -50.0)
+    certain[3], blank[0] = 50, -49
+    assert sure_of_sound(np.stack([certain, blank, certain])) == pytest.approx(0)
+    assert sure_of_sound(np.stack([blank, blank])) == NEVER == sure_of_answer([])
+    assert sure_of_picture(np.zeros((9, 4)), np.zeros((9, 4))) == pytest.approx(-np.log(4))
+
+
+@pytest.mark.parametrize(
+    "content", [3, {"heard": "x"}, {"heard": 0.1}, {"heard": float("nan")}, {"tasted": -1}, [["heard", -1]]]
+)
+def test_bounds_of_a_stranger_are_refused(content):
+    with pytest.raises(InputError):
+        Bounds.read(content, REFUSAL)
+    with pytest.raises(InputError, match="know"):
+        Bounds.read({"heard": -1}, ("red",))
+    assert Bounds.read({"heard": -1, "seen": None}, REFUSAL) == Bounds(heard=-1.0)
+    assert Bounds.read(None, ()) == Bounds()

@@ -44,7 +44,7 @@ def test_a_changed_file_is_named(checkpoint, bundle, tmp_path):
 
 def test_only_what_is_proven_is_exported(models, tmp_path):
     with pytest.raises(InputError, match="fp32"):
-        export_bundle(models, tmp_path / "bundle", precision="int8")
+        export_bundle(models, tmp_path / "bundle", precision="int4")
     assert not (tmp_path / "bundle").exists()
 
 

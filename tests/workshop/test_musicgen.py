@@ -24,8 +24,8 @@ from workshop.musicgen.training import language as language_training
 from workshop.musicgen.training.codec import CONFIG, CodecTraining
 from workshop.musicgen.training.command import main, trained
 from workshop.musicgen.training.language import LanguageTraining
-from workshop.musicgen.training.quantizing import initialize, quantize
 from workshop.musicgen.training.tokens import tokens
+from workshop.training.quantizing import initialize, quantize
 
 SMALL = replace(CONFIG, n_filters=2, dimension=8, codebook_size=16)
 

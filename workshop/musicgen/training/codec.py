@@ -18,11 +18,11 @@ from helpers.musicgen.codec import Codec, CodecConfig
 from helpers.support.files import written_whole
 from workshop.musicgen.music.compose import FRAME, compose
 from workshop.musicgen.music.instruments import SAMPLE_RATE
-from workshop.musicgen.training.quantizing import Revival, draw_depths, initialize, quantize
 from workshop.scoring.hearing import log_spectral_distance
 from workshop.training.discriminators import Discriminators, persuade, teach
 from workshop.training.loop import take_step
 from workshop.training.losses import MultiScaleMel
+from workshop.training.quantizing import Revival, draw_depths, initialize, quantize
 from workshop.training.spectra import LinearSpectra
 
 CONFIG = CodecConfig(

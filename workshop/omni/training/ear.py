@@ -78,6 +78,11 @@ class EarStage(Stage):
         seed = self.recipe.seed
         texts = [sentence(i, seed) for i in numbers]
         sounds = [spoken(text, np.random.default_rng((7, seed, i))) for i, text in zip(numbers, texts)]
+        return self._ctc(texts, sounds, rng)
+
+    def _ctc(
+        self, texts: Sequence[str], sounds: Sequence[np.ndarray], rng: np.random.Generator
+    ) -> dict[str, Tensor]:
         with torch.no_grad():
             mel = blanked(heard(self.front, together(sounds)), rng)
         letters = [[1 + LETTERS.index(letter) for letter in text] for text in texts]
@@ -99,9 +104,14 @@ class EarStage(Stage):
         for what, seed in CHECKED.items():
             texts = [getattr(item("valid", i), what) for i in range(self.recipe.check_items)]
             sounds = [spoken(text, np.random.default_rng((8, seed, i))) for i, text in enumerate(texts)]
-            pairs = [(text.split(), self._spell(sound).split()) for text, sound in zip(texts, sounds)]
-            rows[f"{what}_wer"] = word_error_rate(pairs)
+            rows[f"{what}_wer"] = self._wer(texts, sounds)
         return rows | {"score": sum(rows.values()) / len(rows)}
+
+    def _wer(self, texts: Sequence[str], sounds: Sequence[np.ndarray]) -> float:
+        """Word errors, each sound heard alone."""
+        return word_error_rate(
+            (text.split(), self._spell(sound).split()) for text, sound in zip(texts, sounds)
+        )
 
     def _spell(self, sound: np.ndarray) -> str:
         """What it hears in one sound, as `pipeline.hear` would tell it."""

@@ -56,31 +56,35 @@ class EyeStage(Stage):
 
     def losses(self, numbers: range, rng: np.random.Generator) -> dict[str, Tensor]:
         seed = self.recipe.seed
-        pictures, colours, shapes = zip(*(practice(i, seed) for i in numbers))
+        pictures, colours, shapes, passing = zip(*(practice(i, seed) for i in numbers))
         signs = [signpost(i, seed) for i in numbers[:: SHARES["signs"]]]
         shown = [captioned(i, seed) for i in numbers[:: SHARES["captions"]]]
         all_pictures = [*pictures, *(picture for picture, _ in (*signs, *shown))]
         seen = self.model(stacked(all_pictures))
-        read = slice(len(pictures), len(pictures) + len(signs))
-        targets = torch.tensor([digits_of(sign) for _, sign in signs])
+        n_read = len(pictures) + len(signs)
+        all_signs = [*passing, *(scene.sign for _, scene in signs)]
         return {
-            "colour": _cells(seen.colours[: len(pictures)], colours),
-            "shape": _cells(seen.shapes[: len(pictures)], shapes),
-            "digit": F.cross_entropy(seen.digits[read].float().flatten(0, 1), targets.flatten()),
-            "contrast": self._contrast(seen.summary[read.stop :], [text for _, text in shown]),
+            "colour": cells_loss(seen.colours[: len(pictures)], colours),
+            "shape": cells_loss(seen.shapes[: len(pictures)], shapes),
+            "digit": digits_loss(seen.digits[:n_read], all_signs),
+            "contrast": self._contrast(seen.summary[n_read:], [text for _, text in shown]),
         }
 
     def _contrast(self, pictures: Tensor, texts: Sequence[str]) -> Tensor:
         """Each picture's own caption among all, and each caption's picture; two that say the same are one."""
-        ids = [numbered(self.config.words, text) for text in texts]
-        longest = max(map(len, ids))
-        words = torch.tensor([one + [SOFT] * (longest - len(one)) for one in ids])
-        said = F.normalize(self.scaffold(words).float(), dim=-1)
+        said = self._said(texts)
         heat = self.scaffold.temperature.clamp(max=HOTTEST).exp()
         similar = heat * F.normalize(pictures.float(), dim=-1) @ said.T
         same = torch.tensor([[one == other for other in texts] for one in texts]).float()
         same = same / same.sum(1, keepdim=True)
         return (F.cross_entropy(similar, same) + F.cross_entropy(similar.T, same)) / 2
+
+    def _said(self, texts: Sequence[str]) -> Tensor:
+        """Captions where they are compared, (B, CONTRAST), of length 1."""
+        ids = [numbered(self.config.words, text) for text in texts]
+        longest = max(map(len, ids))
+        words = torch.tensor([one + [SOFT] * (longest - len(one)) for one in ids])
+        return F.normalize(self.scaffold(words).float(), dim=-1)
 
     @torch.no_grad()
     def check(self) -> dict[str, float]:
@@ -97,9 +101,9 @@ class EyeStage(Stage):
             things = colours > 0
             is_right = (seen.colours.argmax(-1) == colours) & (seen.shapes.argmax(-1) == shapes)
             rows[f"{mark}things"] = is_right[things].float().mean().item()
-            pictures, signs = zip(*(signpost(i, self.recipe.seed + 1, unseen) for i in numbers))
+            pictures, scenes = zip(*(signpost(i, self.recipe.seed + 1, unseen) for i in numbers))
             read = self._seen(pictures).digits.argmax(-1)
-            targets = torch.tensor([digits_of(sign) for sign in signs])
+            targets = torch.tensor([digits_of(scene.sign) for scene in scenes])
             rows[f"{mark}signs"] = (read == targets).all(1).float().mean().item()
         return rows | {"score": 1 - (rows["things"] + rows["signs"]) / 2}
 
@@ -109,7 +113,13 @@ class EyeStage(Stage):
         return Seen(*(torch.cat(one) for one in zip(*parts)))
 
 
-def _cells(logits: Tensor, labels: Sequence[np.ndarray]) -> Tensor:
+def cells_loss(logits: Tensor, labels: Sequence[np.ndarray]) -> Tensor:
     """Cross-entropy of the cells (B, 9) that have a name."""
     targets = torch.from_numpy(np.stack(labels))
     return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
+
+
+def digits_loss(logits: Tensor, signs: Sequence[Sign | None]) -> Tensor:
+    """Cross-entropy of the digits (B, 3) of signs; where there is none, of that."""
+    targets = torch.tensor([digits_of(sign) for sign in signs])
+    return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())

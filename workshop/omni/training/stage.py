@@ -6,6 +6,7 @@ again or lost, and there is no cache.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from torch import Tensor, nn
 
 from data.world.sentences import WORDS
 from helpers.omni.configs import Config
-from helpers.omni.weights import fresh_part, save_part
+from helpers.omni.files import part_file
+from helpers.omni.weights import fresh_part, load_part, save_part
+from helpers.support.errors import InputError
 from workshop.training.loop import take_step
 
 CONFIG = Config(WORDS)
@@ -40,18 +43,30 @@ class Stage:
     """What `workshop.training.loop` runs, for one part of the omni; subclasses know data and losses."""
 
     part: str
+    needs: tuple[str, ...] = ()  # the parts that must have been trained before
 
-    def __init__(self, recipe: Recipe, config: Config = CONFIG, bfloat16: bool = False):
-        """`bfloat16` multiplies matrices in that format."""
+    def __init__(
+        self,
+        recipe: Recipe,
+        config: Config = CONFIG,
+        bfloat16: bool = False,
+        trained: Mapping[str, nn.Module] | None = None,
+    ):
+        """`bfloat16` multiplies matrices in that format. trained: the parts that this stage needs."""
         self.recipe, self.config, self.bfloat16 = recipe, config, bfloat16
         self.settings = asdict(recipe)
-        self.model: nn.Module = fresh_part(self.part, config, recipe.seed).train()
+        self.trained = {part: trained[part].eval().requires_grad_(False) for part in self.needs}
+        self.model = self.beginning().train()
         self.scaffold = self.beside().train()
         self.parameters = [*self.model.parameters(), *self.scaffold.parameters()]
         thick = [p for p in self.parameters if p.dim() > 1]
         thin = [p for p in self.parameters if p.dim() <= 1]
         groups = [{"params": thick, "weight_decay": recipe.decay}, {"params": thin, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, betas=BETAS)
+
+    def beginning(self) -> nn.Module:
+        """What is trained, as it is before the first step."""
+        return fresh_part(self.part, self.config, self.recipe.seed)
 
     def beside(self) -> nn.Module:
         """What is trained with the part and is not kept: it only teaches."""
@@ -88,3 +103,11 @@ class Stage:
         self.model.load_state_dict(state["model"])
         self.scaffold.load_state_dict(state["scaffold"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def trained_parts(directory: Path, parts: tuple[str, ...], config: Config = CONFIG) -> dict[str, nn.Module]:
+    """What earlier stages left in a directory. Raises InputError where one has left nothing."""
+    for part in parts:
+        if not part_file(directory, part).is_file():
+            raise InputError(f"there is no {part_file(directory, part)}; train that part first.")
+    return {part: load_part(directory, part, config)[0] for part in parts}

@@ -62,12 +62,17 @@ class ThinkerStage(Stage):
     part = "thinker"
 
     def losses(self, numbers: range, rng: np.random.Generator) -> dict[str, Tensor]:
-        items = [item("train", i, self.recipe.seed) for i in numbers]
+        return self._nll([item("train", i, self.recipe.seed) for i in numbers])
+
+    def _nll(self, items: Sequence) -> dict[str, Tensor]:
         logits, targets = self._logits(items)
         return {"nll": F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)}
 
     def _logits(self, items: Sequence[Item]) -> tuple[Tensor, Tensor]:
-        batch = padded([spelled_ids(self.config.words, one) for one in items])
+        return self._answered([spelled_ids(self.config.words, one) for one in items])
+
+    def _answered(self, pairs: Sequence[tuple[list[int], list[int]]]) -> tuple[Tensor, Tensor]:
+        batch = padded(pairs)
         soft = torch.zeros(*batch.ids.shape, self.config.thinker.width)
         return self.model(batch.ids, soft, padding=batch.padding)[0], batch.targets
 
@@ -89,7 +94,7 @@ class ThinkerStage(Stage):
             rows[f"{mark}all"] = float(right.mean())
         return rows | {"score": 1 - rows["all"]}
 
-    def _right(self, items: Sequence[Item]) -> np.ndarray:
+    def _right(self, items: Sequence) -> np.ndarray:
         """Whether each answer is right to the last word, (n,)."""
         right = []
         for first in range(0, len(items), self.recipe.batch):

@@ -69,8 +69,9 @@ def _nearest(points: Tensor, rows: Tensor) -> Tensor:
 class Revival:
     """Moves rows that nobody chooses any more to where the frames are (as in Zeghidour et al. 2021)."""
 
-    def __init__(self, quantizer: EuclideanRVQ):
-        self.quantizer = quantizer
+    def __init__(self, quantizer: EuclideanRVQ, memory: float = MEMORY, faded: float = FADED):
+        """memory: steps over which the use of a row fades. faded: of the mean use; less is nobody's."""
+        self.quantizer, self.memory, self.faded = quantizer, memory, faded
         self.uses = torch.ones(len(quantizer.codebooks), len(quantizer.codebooks[0].weight))
 
     @torch.no_grad()
@@ -80,9 +81,9 @@ class Revival:
             self.quantizer.codebooks, self.uses, quantized.codes.unbind(1), quantized.asked
         ):
             counts = torch.bincount(codes.flatten(), minlength=len(uses)).to(uses)
-            uses.mul_(1 - 1 / MEMORY).add_(counts * len(uses) / codes.numel() / MEMORY)
-            idle = torch.nonzero(uses < FADED).flatten()
-            frames = asked.flatten(0, 1)
+            uses.mul_(1 - 1 / self.memory).add_(counts * len(uses) / codes.numel() / self.memory)
+            idle = torch.nonzero(uses < self.faded).flatten()
+            frames = asked.flatten(0, 1).to(book.weight.dtype)  # under autocast they are halves
             book.weight[idle] = frames[torch.randint(len(frames), (len(idle),), generator=generator)]
             uses[idle] = 1.0
 

@@ -1,0 +1,1 @@
+"""PyTorch and ONNX Runtime side by side, from a spoken question to its answer aloud."""
