@@ -28,7 +28,7 @@ HALLMARKS = (
 )  # of PANNs, of EfficientAT
 HEAD_BYTES = 1 << 20  # of a file, in which its first tensors' names are
 ENDINGS = (".pth", ".pt")
-LOOKS_LIKE = f"one PANNs *.pth or EfficientAT *.pt, or {CONFIG} of a '{MODEL_TYPE}' and {WEIGHTS}"
+LOOKS_LIKE = f"one PANNs *.pth or EfficientAT *.pt, or {CONFIG} of a '{MODEL_TYPE}'"
 MODELS = ROOT / "models" / "classify"
 GOLDEN = ROOT / "tests" / "golden" / "classify"  # small random weights: they prove the path, not the sound
 ZENODO_RECORD = "3987831"

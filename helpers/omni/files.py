@@ -11,7 +11,7 @@ from helpers.support.tables import megabytes
 
 CONFIG, ENDING = "config.json", ".safetensors"  # and one file a part
 MODEL_TYPE = "tiny-omni"  # in that config.json
-LOOKS_LIKE = f"{CONFIG} of a '{MODEL_TYPE}' and a file NAME{ENDING} for each part"
+LOOKS_LIKE = f"{CONFIG} of a '{MODEL_TYPE}' and six *{ENDING}"
 
 
 def recognises(path: Path) -> bool:
