@@ -88,13 +88,11 @@ class Server:
 def course_in(folder: Path) -> Path:
     """A copy of what the notebooks need; nothing that they write touches the course."""
     clutter = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "*.state")
-    for name in ("notebooks", "helpers", "data", "web", "models/follower", "tests/golden/vampnet"):
+    for name in ("notebooks", "helpers", "data", "web", "models", "workshop", "tests/golden"):
         shutil.copytree(ROOT / name, folder / name, ignore=clutter)
-    for room in (".", "models"):
-        (folder / room).mkdir(exist_ok=True)
-        for file in (ROOT / room).iterdir():
-            if file.is_file():
-                shutil.copy2(file, folder / room)
+    for file in ROOT.iterdir():
+        if file.is_file():
+            shutil.copy2(file, folder)
     return folder
 
 
