@@ -16,7 +16,7 @@ from dataclasses import Field, asdict, fields
 from functools import partial
 from pathlib import Path
 
-from helpers.classify.files import WEIGHTS
+from helpers.classify.files import MODELS, WEIGHTS
 from helpers.support import commands
 from helpers.support.commands import Parser, number, whole
 from helpers.support.files import write_json
@@ -44,6 +44,14 @@ def parser() -> Parser:
         add_setting(command, one)
     command.set_defaults(run=carry_out)
     return command
+
+
+def add_classifiers(command: argparse.ArgumentParser) -> None:
+    """Which classifiers are scored."""
+    command.add_argument(
+        "--checkpoints", type=Path, nargs="+", default=[MODELS], metavar="DIR",
+        help="every classifier in and below (default: the course's)",
+    )  # fmt: skip
 
 
 def add_data(command: argparse.ArgumentParser) -> None:

@@ -52,23 +52,16 @@ def least(function: Callable[[str], int]) -> str:
     return "at 12.5 frames a second, people would have to speak slowly."
 
 
-def our_probability(p: np.ndarray, text: Sequence[int], over: Callable[[int, int], bool]) -> float:
-    """The sum over rows (Graves et al. 2006); over: whether one may go from a letter straight to another."""
-    path = [0] + [one for letter in text for one in (letter, 0)]
-    now = np.zeros(len(path))
-    now[:2] = p[0, path[:2]]
-    for frame in p[1:]:
-        before = now.copy()
-        for i, letter in enumerate(path):
-            now[i] = before[i] + (before[i - 1] if i else 0)
-            if i > 1 and letter and over(letter, path[i - 2]):
-                now[i] += before[i - 2]
-            now[i] *= frame[letter]
-    return float(now[-2:].sum())
+def our_probability(
+    p: np.ndarray,
+    text: Sequence[int],
+    over: Callable[[int, int], bool],
+    join: Callable[[Sequence[float]], float] = sum,
+) -> float:
+    """The sum over rows (Graves et al. 2006); over: whether one may go from a letter straight to another.
 
-
-def likeliest(p: np.ndarray, text: Sequence[int]) -> float:
-    """The probability of the single best row."""
+    join: what becomes of rows that meet. `max` keeps the likeliest alone (Viterbi 1967).
+    """
     path = [0] + [one for letter in text for one in (letter, 0)]
     now = np.zeros(len(path))
     now[:2] = p[0, path[:2]]
@@ -76,10 +69,15 @@ def likeliest(p: np.ndarray, text: Sequence[int]) -> float:
         before = now.copy()
         for i, letter in enumerate(path):
             sources = [before[i], before[i - 1] if i else 0]
-            if i > 1 and letter and letter != path[i - 2]:
+            if i > 1 and letter and over(letter, path[i - 2]):
                 sources.append(before[i - 2])
-            now[i] = max(sources) * frame[letter]
-    return float(now[-2:].max())
+            now[i] = join(sources) * frame[letter]
+    return float(join(now[-2:]))
+
+
+def likeliest(p: np.ndarray, text: Sequence[int]) -> float:
+    """The probability of the single best row."""
+    return our_probability(p, text, lambda one, other: one != other, max)
 
 
 @exercise

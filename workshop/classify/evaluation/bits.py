@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.classify.files import MODELS
 from helpers.classify.graphs import export_bundle
 from helpers.classify.pipeline import Pipeline
 from helpers.classify.weights import load_models
@@ -24,7 +23,7 @@ from helpers.support import commands
 from helpers.support.commands import Parser, progress
 from helpers.support.files import check_outputs, write_text
 from helpers.support.tables import markdown_table
-from workshop.classify.command import add_data, task_of
+from workshop.classify.command import add_classifiers, add_data, task_of
 from workshop.classify.evaluation.command import checkpoints
 from workshop.classify.features import Task
 
@@ -112,10 +111,7 @@ def parser() -> Parser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument(
-        "--checkpoints", type=Path, nargs="+", default=[MODELS], metavar="DIR",
-        help="every classifier in and below (default: the course's)",
-    )  # fmt: skip
+    add_classifiers(command)
     add_data(command)
     command.add_argument("--markdown", type=Path, metavar="FILE", help="write the page")
     command.set_defaults(run=run)

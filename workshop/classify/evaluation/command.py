@@ -17,14 +17,14 @@ import numpy as np
 import torch
 
 from data.chorus import compose, frozen
-from helpers.classify.files import CONFIG, MODELS, WEIGHTS, is_own
+from helpers.classify.files import CONFIG, WEIGHTS, is_own
 from helpers.classify.weights import Models, load_models
 from helpers.support import commands
 from helpers.support.commands import Parser, progress
 from helpers.support.errors import InputError
 from helpers.support.files import check_outputs, write_json, write_text
 from helpers.support.tables import markdown_table
-from workshop.classify.command import add_data, task_of
+from workshop.classify.command import add_classifiers, add_data, task_of
 from workshop.classify.evaluation.metrics import Metrics, metrics
 from workshop.classify.features import SPLITS, Clips, Task, clips
 from workshop.classify.training import predicted
@@ -186,10 +186,7 @@ def parser() -> Parser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument(
-        "--checkpoints", type=Path, nargs="+", default=[MODELS], metavar="DIR",
-        help="every classifier in and below (default: the course's)",
-    )  # fmt: skip
+    add_classifiers(command)
     add_data(command)
     command.add_argument(
         "--splits", nargs="+", choices=SPLITS, default=["valid", "shifted", "test"], metavar="SPLIT",

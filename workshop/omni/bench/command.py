@@ -5,9 +5,7 @@ part takes, in PyTorch and in ONNX Runtime: each version in a process of its own
 """
 
 import argparse
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import partial
@@ -34,7 +32,7 @@ from workshop.omni.bench.worker import (
     Version,
     prepare,
 )  # fmt: skip
-from workshop.omni.evaluation.bundles import exported
+from workshop.omni.evaluation.bundles import exported, kept_or_not
 
 TORCH, FLOAT, EIGHT_BIT = "PyTorch", "ONNX Runtime fp32", "ONNX Runtime int8"
 ROUNDS = 9
@@ -169,14 +167,13 @@ def parser() -> Parser:
 def run(arguments: argparse.Namespace) -> None:
     """Carry the command out."""
     check_outputs([arguments.markdown, arguments.json])
-    kept = arguments.bundles
-    with nullcontext(kept) if kept else tempfile.TemporaryDirectory() as folder, progress(unit="step") as bar:
+    with kept_or_not(arguments.bundles) as folder, progress(unit="step") as bar:
 
         def on_progress(what: str) -> None:
             bar.set_description(plain(what))
             bar.update()
 
-        found = bench(arguments.checkpoints, Path(folder), arguments.rounds, arguments.threads, on_progress)
+        found = bench(arguments.checkpoints, folder, arguments.rounds, arguments.threads, on_progress)
     text = markdown(found)
     print(text, end="")
     if arguments.markdown:

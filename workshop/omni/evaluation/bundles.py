@@ -1,5 +1,7 @@
 """The bundles beside PyTorch: float32 token for token, and what 8 bit costs."""
 
+import contextlib
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +21,16 @@ from workshop.scoring.listener import Listener
 from workshop.scoring.statistics import difference
 
 PRECISIONS = ("fp32", "int8")
+
+
+@contextlib.contextmanager
+def kept_or_not(folder: Path | None) -> Iterator[Path]:
+    """Where bundles go: into `folder`, for the next time, or, where it is None, to be thrown away."""
+    if folder is not None:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        yield Path(temporary)
 
 
 def exported(

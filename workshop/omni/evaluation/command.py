@@ -5,9 +5,7 @@ does not know stands by itself. The listener is PocketSphinx, which was made by 
 """
 
 import argparse
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from helpers.support import commands
 from helpers.support.commands import Parser, progress, whole
 from helpers.support.files import check_outputs, write_json, write_text
 from workshop.omni.asked import STRANGE, aloud, considered, items, strange, typed
-from workshop.omni.evaluation.bundles import eight_bit_rows, equality_rows, exported
+from workshop.omni.evaluation.bundles import eight_bit_rows, equality_rows, exported, kept_or_not
 from workshop.omni.evaluation.rows import AT_LEAST, Row, shares, table
 from workshop.omni.evaluation.speaking import sentences, talker_rows, voice_rows
 from workshop.omni.evaluation.understanding import answer_rows, hearing_rows, sight_rows, sign_rows
@@ -89,9 +87,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Carry the command out."""
     check_outputs([arguments.markdown, arguments.json])
     ours, found = TorchPipeline.open(arguments.checkpoints), []
-    kept = arguments.bundles
-    with nullcontext(kept) if kept else tempfile.TemporaryDirectory() as folder, progress(unit="row") as bar:
-        for row in rows(ours, Path(folder), arguments.items):
+    with kept_or_not(arguments.bundles) as folder, progress(unit="row") as bar:
+        for row in rows(ours, folder, arguments.items):
             found.append(row)
             bar.update()
     text = report(found, Path(arguments.checkpoints).resolve().name, arguments.items)
